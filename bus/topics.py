@@ -1,0 +1,81 @@
+"""The names of all topics: the instance first, so that one prefix is one access rule (design.md "Topics")."""
+
+import re
+
+INSTANCE = re.compile(r"[A-Za-z0-9_-]+")
+REQUEST = "moonraker/api/request"
+RESPONSE = "moonraker/api/response"
+
+
+def quote(name: str) -> str:
+    """A name as one topic level: `% + # /` and control characters percent-encoded."""
+    if not _UNSAFE.search(name):
+        return name
+    return _UNSAFE.sub(lambda found: "".join(f"%{byte:02X}" for byte in found.group().encode()), name)
+
+
+_UNSAFE = re.compile(r"[%+#/\x00-\x1f\x7f]")
+
+
+class Topics:
+    """The topics of one instance."""
+
+    def __init__(self, instance: str) -> None:
+        if not INSTANCE.fullmatch(instance):
+            raise ValueError(f"instance name {instance!r}: expected letters, digits, '_' and '-'")
+        self.instance = instance
+        self.request = f"{instance}/{REQUEST}"
+        self.response = f"{instance}/{RESPONSE}"
+        self.server_status = f"{instance}/moonraker/status"
+        self.klippy_state = f"{instance}/moonraker/klippy"
+        self.notifications = f"{instance}/moonraker/notify/+"
+        self.klipper_status = f"{instance}/klipper/status"
+        self.klipper_delta = f"{instance}/klipper/delta"
+        self.log_head = f"{instance}/log/head"
+        self.rpc_requests = f"{instance}/rpc/#"
+        self.agents = f"{instance}/agent/+"
+        self.agent_answers = f"{instance}/agent/+/answer"
+
+    def private_request(self, client: str) -> str:
+        """Where one client sends requests that only it sees."""
+        return f"{self.request}/{client}"
+
+    def private_response(self, client: str) -> str:
+        """Where the answers to its private requests go."""
+        return f"{self.response}/{client}"
+
+    def rpc(self, client: str, method: str) -> str:
+        """The request topic of one method for one client."""
+        return f"{self.instance}/rpc/{client}/{method.replace('.', '/')}"
+
+    def reply(self, client: str) -> str:
+        """Where answers to per-method requests go."""
+        return f"{self.instance}/reply/{client}"
+
+    def notify(self, name: str) -> str:
+        """The topic of one broadcast notification."""
+        return f"{self.instance}/moonraker/notify/{name}"
+
+    def klipper_field(self, obj: str, field: str) -> str:
+        """The retained value of one field of one printer object."""
+        return f"{self.instance}/klipper/state/{quote(obj)}/{quote(field)}"
+
+    def state(self, agent: str, name: str) -> str:
+        """A retained state document of an agent."""
+        return f"{self.instance}/state/{agent}/{name}"
+
+    def event(self, stream: str, kind: str) -> str:
+        """Where committed events of one type are published."""
+        return f"{self.instance}/event/{stream}/{kind}"
+
+    def agent(self, name: str) -> str:
+        """The retained presence of an agent."""
+        return f"{self.instance}/agent/{name}"
+
+    def agent_call(self, name: str) -> str:
+        """Calls from the router to an agent in another process."""
+        return f"{self.instance}/agent/{name}/call"
+
+    def agent_answer(self, name: str) -> str:
+        """Its answers."""
+        return f"{self.instance}/agent/{name}/answer"
