@@ -24,15 +24,15 @@ BusError
 Codes are Moonraker's habit (behaviours.md section 6): the HTTP status is the JSON-RPC code, except 404 and 401.
 """
 
-from typing import Any, ClassVar
+from typing import Any
 
 
 class BusError(Exception):
     """Anything that is answered to a caller; the text is shown to people."""
 
-    code: ClassVar[int] = 500
-    status: ClassVar[int] = 500
-    retryable: ClassVar[bool] = False
+    code: int = 500
+    status: int = 500
+    retryable: bool = False
 
     def __init__(self, message: str, *, data: Any = None) -> None:
         super().__init__(message)
@@ -171,4 +171,4 @@ def _tree(base: type[BusError]) -> list[type[BusError]]:
     return [base, *(found for child in base.__subclasses__() for found in _tree(child))]
 
 
-_STATUS = {kind.code: kind.status for kind in reversed(_tree(BusError))} | {-32601: 404, -32602: 400, -32700: 400}
+_STATUS = {kind.code: kind.status for kind in reversed(_tree(BusError))} | {-32601: 404, -32602: 401}

@@ -34,6 +34,8 @@ class Topics:
         self.log_head = f"{instance}/log/head"
         self.rpc_requests = f"{instance}/rpc/#"
         self.agents = f"{instance}/agent/+"
+        self.connections = f"{instance}/connection/+/+"
+        self.private_requests = f"{self.request}/#"
         self.agent_answers = f"{instance}/agent/+/answer"
 
     def private_request(self, client: str) -> str:
@@ -79,3 +81,7 @@ class Topics:
     def agent_answer(self, name: str) -> str:
         """Its answers."""
         return f"{self.instance}/agent/{name}/answer"
+
+    def connection(self, client: str) -> str:
+        """Where the bridge says that one of its websockets opened or closed; clients of a bridge are `{bridge}/{number}`."""
+        return f"{self.instance}/connection/{client}"

@@ -1,0 +1,206 @@
+"""What an agent is: methods that answer rows of the table, a life, and the little that it may do on the bus."""
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol, TypeVar
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict
+
+from schemas import AnyMethod, Method, Notification, Params
+
+from .envelope import dumps, notification
+from .errors import BusError, Internal, Unavailable
+from .log import NewEvent, StoredEvent
+from .topics import Topics
+
+log = logging.getLogger(__name__)
+
+P = TypeVar("P", bound=Params)
+R = TypeVar("R")
+Handler = Callable[..., Any]
+Done = Callable[[bytes | BusError], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who asks: the authenticated user, on which transport, from where (an address or a client id)."""
+
+    user: str | None
+    transport: str
+    client: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """The form that events keep."""
+        return {"user": self.user, "transport": self.transport, "client": self.client}
+
+
+SYSTEM = Actor(None, "bus", "printbus")
+
+
+@dataclass(slots=True)
+class Connection:
+    """A client that stays: a websocket, or the MQTT client of a private topic."""
+
+    id: int
+    client: str
+    actor: Actor
+    identity: Mapping[str, str] | None = None
+
+
+@dataclass(slots=True)
+class Call:
+    """One accepted command on its way to its agent."""
+
+    method: AnyMethod
+    params: Any
+    actor: Actor
+    connection: Connection | None = None
+    raw: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Raw(bytes):
+    """A result that is JSON already."""
+
+
+Implementation = Callable[[Any, P, "Call"], R | Raw | Awaitable[R | Raw]]
+
+
+class Settings(BaseModel):
+    """The options of an agent: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def implements(row: Method[P, R]) -> Callable[[Implementation[P, R]], Implementation[P, R]]:
+    """Marks the function that answers a row: `(self, params, call)`.
+
+    It returns the result, a future of it, or is a coroutine function; results are what the row says, or Raw.
+    """
+
+    def mark(function: Implementation[P, R]) -> Implementation[P, R]:
+        function.__printbus_row__ = row  # type: ignore[attr-defined]
+        return function
+
+    return mark
+
+
+class Bus(Protocol):
+    """What an agent may do on the bus, in the broker's process or in its own."""
+
+    topics: Topics
+
+    def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
+        """Publishes on a topic that belongs to the agent."""
+
+    def subscribe(self, topic_filter: str, handler: Callable[[str, bytes], None]) -> None:
+        """Calls the handler with topic and payload of each message."""
+
+    def append(self, stream: str, events: Sequence[NewEvent], *, append_id: UUID | None = None) -> Awaitable[int]:
+        """Appends facts to the log; resolves to their position once they are durable."""
+
+
+class Host(Protocol):
+    """What only the agents beside the broker can see."""
+
+    def connections(self) -> Sequence[Connection]:
+        """All clients that stay."""
+
+    def components(self) -> tuple[list[str], list[str], list[str]]:
+        """Names of what runs, names of what failed, and warnings."""
+
+    async def read_events(self, since: int, stream: str | None, limit: int) -> tuple[Sequence[StoredEvent], int]:
+        """Events after a position, and the head of the log."""
+
+
+class Agent:
+    """Base of all agents: `run` is its life, `@implements` functions are its methods."""
+
+    name: ClassVar[str]
+    settings_model: ClassVar[type[Settings]] = Settings
+    rows: ClassVar[Mapping[str, tuple[AnyMethod, Handler]]] = {}
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        found = (value for base in reversed(cls.__mro__) for value in vars(base).values())
+        marked = [function for function in found if hasattr(function, "__printbus_row__")]
+        cls.rows = {row.name: (row, function) for function in marked for row in [function.__printbus_row__]}
+
+    def __init__(self, bus: Bus, settings: Any, host: Host | None = None) -> None:
+        self.bus = bus
+        self.settings = settings
+        self.host = host
+        self._tasks: asyncio.TaskGroup | None = None
+
+    async def run(self) -> None:
+        """The agent's life; ends only by being cancelled."""
+        await asyncio.Event().wait()
+
+    async def live(self, started: Callable[[], None]) -> None:
+        """Runs the agent and its requests in one task group, until cancelled or broken."""
+        async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
+            try:
+                tasks.create_task(self.run(), name=f"{self.name}: run")
+                started()
+                await asyncio.Event().wait()
+            finally:
+                self._tasks = None
+
+    def handle(self, call: Call, done: Done) -> None:
+        """Answers one call through `done`, at once where the method can."""
+        function = self.rows[call.method.name][1]
+        try:
+            value = function(self, call.params, call)
+        except BusError as error:
+            return done(error)
+        except Exception:
+            log.exception("%s failed", call.method.name)
+            return done(Internal("Internal error"))
+        if inspect.iscoroutine(value):
+            return self._start(call, value, done)
+        if isinstance(value, asyncio.Future):
+            return value.add_done_callback(lambda ended: done(_outcome(ended, call)))
+        return done(_encoded(value))
+
+    def _start(self, call: Call, work: Any, done: Done) -> None:
+        if self._tasks is None:
+            work.close()
+            return done(Unavailable(f"Agent '{self.name}' is not running"))
+        task = self._tasks.create_task(_guarded(work, call.method.name), name=f"{self.name}: {call.method.name}")
+        task.add_done_callback(lambda ended: done(_outcome(ended, call)))
+
+    def notify(self, what: Notification, params: list[Any] | None = None) -> None:
+        """Broadcasts a notification to all clients."""
+        self.bus.publish(self.bus.topics.notify(what.name), notification(what.name, params))
+
+
+async def _guarded(work: Awaitable[Any], name: str) -> Any:
+    """The result, or the error as a value: an exception would end the agent's whole task group."""
+    try:
+        return await work
+    except BusError as error:
+        return error
+    except Exception:
+        log.exception("%s failed", name)
+        return Internal("Internal error")
+
+
+def _outcome(ended: "asyncio.Future[Any]", call: Call) -> bytes | BusError:
+    if ended.cancelled():
+        return Unavailable(f"Agent '{call.method.owner}' stopped")
+    error = ended.exception()
+    if error is None:
+        value = ended.result()
+        return value if isinstance(value, BusError) else _encoded(value)
+    if isinstance(error, BusError):
+        return error
+    log.error("%s failed", call.method.name, exc_info=error)
+    return Internal("Internal error")
+
+
+def _encoded(value: Any) -> bytes:
+    return value if isinstance(value, Raw) else dumps(value)

@@ -1,0 +1,113 @@
+"""Calling methods through a session: one request topic per method, answers on the caller's own reply topic."""
+
+import asyncio
+from collections.abc import Callable
+from itertools import count
+from typing import Any, Protocol
+
+import orjson
+
+from .envelope import NULL, failure, split
+from .errors import BusError, Unavailable
+from .topics import Topics
+
+Answered = Callable[[bool, bytes], None]  # success, JSON body: the result or the error object
+
+
+class Received(Protocol):
+    """A message as a session hands it over."""
+
+    @property
+    def topic(self) -> str: ...
+    @property
+    def payload(self) -> bytes: ...
+    @property
+    def retain(self) -> bool: ...
+
+
+class Session(Protocol):
+    """A client of the broker, in its process (LocalSession) or not (RemoteSession)."""
+
+    def subscribe(self, topic_filter: str, handler: Callable[[Any], None], /) -> None:
+        """Calls the handler with every message that matches."""
+
+    def unsubscribe(self, topic_filter: str, /) -> None:
+        """Ends a subscription."""
+
+    def publish(self, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False) -> None:
+        """Sends a message; raises PermissionError where the rules forbid it."""
+
+    def close(self) -> None:
+        """Leaves the broker."""
+
+
+class CallFailed(BusError):
+    """A method answered with an error: its code, text and data, whatever class it was where it was raised."""
+
+    def __init__(self, error: dict[str, Any]) -> None:
+        super().__init__(str(error["message"]), data=error.get("data"))
+        self.code = int(error["code"])
+
+
+class Caller:
+    """Calls over one session; `client` is the session's client id."""
+
+    def __init__(self, session: Session, topics: Topics, client: str) -> None:
+        self._session = session
+        self._topics = topics
+        self._client = client
+        self._numbers = count(1)
+        self._waiting: dict[int, Answered] = {}
+        self._names: dict[str, str] = {}
+        session.subscribe(topics.reply(client), self._on_reply)
+
+    def start(self, method: str, params: bytes, actor: bytes, answered: Answered, *, connection: int = 0) -> int:
+        """Sends a request (params and actor are JSON); `answered` is called during delivery of its answer."""
+        number = next(self._numbers)
+        topic = self._names.get(method)
+        if topic is None:
+            topic = self._names[method] = self._topics.rpc(self._client, method)
+        self._waiting[number] = answered
+        try:
+            self._session.publish(
+                topic, b'{"id":%d,"connection":%d,"actor":%b,"params":%b}' % (number, connection, actor, params)
+            )
+        except BaseException:
+            del self._waiting[number]
+            raise
+        return number
+
+    def forget(self, number: int) -> None:
+        """Drops interest in an answer."""
+        self._waiting.pop(number, None)
+
+    async def call(self, method: str, params: Any = None, *, actor: bytes = NULL) -> Any:
+        """The parsed result of a method; raises CallFailed."""
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+        def answered(success: bool, body: bytes) -> None:
+            if future.done():
+                return
+            if success:
+                future.set_result(orjson.loads(body))
+            else:
+                future.set_exception(CallFailed(orjson.loads(body)))
+
+        number = self.start(method, orjson.dumps(params or {}), actor, answered)
+        try:
+            return await future
+        finally:
+            self.forget(number)
+
+    def lost(self) -> None:
+        """Fails everything that waits; for when the link to the broker is gone."""
+        waiting, self._waiting = self._waiting, {}
+        _, _, body = split(failure(Unavailable("The broker is not connected"), b"0"))
+        for answered in waiting.values():
+            answered(False, body)
+
+    def _on_reply(self, message: Received) -> None:
+        number, success, body = split(message.payload)
+        answered = self._waiting.pop(number, None)
+        if answered is not None:
+            answered(success, body)

@@ -1,0 +1,132 @@
+"""How a method is declared: one row per API method, with its models, permission, deadline and flags."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Annotated, Any, Generic, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+
+class Model(BaseModel):
+    """What we produce: frozen, and nothing that is not declared."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+
+class Params(BaseModel):
+    """What we accept: unknown members are ignored, coercion is explicit per field."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True, defer_build=True)
+
+
+class NoParams(Params):
+    """A method without parameters."""
+
+
+def _to_bool(value: object) -> object:
+    if isinstance(value, str) and value.lower() in ("true", "false"):
+        return value.lower() == "true"
+    return value
+
+
+def _to_int(value: object) -> object:
+    try:
+        return int(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
+def _to_float(value: object) -> object:
+    try:
+        return float(value) if isinstance(value, (str, int)) and not isinstance(value, bool) else value
+    except ValueError:
+        return value
+
+
+# Query strings arrive as text; these accept the text form as well (behaviours.md section 2).
+Bool = Annotated[bool, BeforeValidator(_to_bool)]
+Int = Annotated[int, BeforeValidator(_to_int)]
+Float = Annotated[float, BeforeValidator(_to_float)]
+
+
+class Permission(StrEnum):
+    """What a caller must be allowed to do; roles are sets of these."""
+
+    OPEN = "open"  # everybody, without credentials
+    READ = "read"
+    CONTROL = "control"
+    FILES = "files"
+    ADMIN = "admin"
+    HOST = "host"
+    AGENT = "agent"  # only the bus's own agents
+
+
+class Arguments(StrEnum):
+    """How the arguments of an HTTP request become params."""
+
+    NAMED = "named"
+    OBJECTS = "objects"  # every query key is a printer object (behaviours.md section 2)
+
+
+P = TypeVar("P", bound=Params)
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flags:
+    """What is special about a method."""
+
+    changes: bool = False  # leaves a record of who did what
+    secret: bool = False  # private topics only, and nothing of it is recorded
+    urgent: bool = False  # overtakes everything, recorded afterwards
+    connection: bool = False  # bound to a connection: not over plain HTTP
+    arguments: Arguments = Arguments.NAMED
+
+
+DEFAULT = Flags()
+CHANGES = Flags(changes=True)
+DEADLINE = 30.0  # seconds
+
+
+@dataclass(frozen=True)
+class Method(Generic[P, R]):
+    """One API method: the same row serves HTTP, websocket and MQTT.
+
+    `http` is a list of "VERB /path", `owner` the agent that answers, `deadline` seconds or None for no limit.
+    """
+
+    name: str
+    params: type[P]
+    result: type[R]
+    owner: str
+    needs: Permission
+    http: tuple[str, ...] = ()
+    deadline: float | None = DEADLINE
+    flags: Flags = DEFAULT
+    summary: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """A broadcast `notify_*`: its name and what it is sent for."""
+
+    name: str
+    when: str
+
+
+AnyMethod = Method[Any, Any]
+
+
+def table(*modules: object) -> Mapping[str, AnyMethod]:
+    """All rows of the given modules by name; two rows with one name, or one verb and path, are an error."""
+    rows: dict[str, AnyMethod] = {}
+    routes: dict[str, str] = {}
+    for row in (value for module in modules for value in vars(module).values() if isinstance(value, Method)):
+        if rows.setdefault(row.name, row) is not row:
+            raise ValueError(f"two methods are called {row.name}")
+        for route in row.http:
+            if routes.setdefault(route, row.name) != row.name:
+                raise ValueError(f"{route} belongs to both {routes[route]} and {row.name}")
+    return MappingProxyType(rows)

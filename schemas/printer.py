@@ -1,0 +1,232 @@
+"""The printer: what is asked of Klipper, and what it announces."""
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from .base import DEFAULT, Arguments, Flags, Int, Method, Model, NoParams, Notification, Params, Permission
+
+OWNER = "klippy"
+OK = Literal["ok"]
+CONTROL = Flags(changes=True)
+
+
+class Info(Model):
+    """Klipper's identity and state."""
+
+    state: Literal["ready", "startup", "error", "shutdown"]
+    state_message: str
+    hostname: str
+    klipper_path: str
+    python_path: str
+    process_id: int | None = None
+    user_id: int | None = None
+    group_id: int | None = None
+    log_file: str | None
+    config_file: str
+    software_version: str
+    cpu_info: str
+
+
+class ObjectsList(Model):
+    """Names that can be queried."""
+
+    objects: list[str]
+
+
+ObjectFields = dict[str, list[str] | None]
+
+
+class ObjectsParams(Params):
+    """Which objects: null means all fields, a list only those."""
+
+    objects: ObjectFields
+
+
+class SubscribeParams(ObjectsParams):
+    """Which objects to follow; `connection_id` names the websocket when asked over HTTP."""
+
+    connection_id: Int | None = None
+
+
+class ObjectsStatus(Model):
+    """Values by object and field, at Klipper's monotonic `eventtime`."""
+
+    eventtime: float
+    status: dict[str, dict[str, Any]]
+
+
+class Subscription(ObjectsStatus):
+    """The full first state; over MQTT also the topics that carry the changes."""
+
+    topics: list[str] | None = None
+    revision: int | None = Field(None, description="The last change that the status contains; internal.")
+
+
+class ScriptParams(Params):
+    """Gcode, one command a line."""
+
+    script: str
+
+
+class PrintParams(Params):
+    """A file relative to the gcodes root."""
+
+    filename: str
+
+
+def _both(path: str) -> tuple[str, str]:
+    return (f"GET {path}", f"POST {path}")
+
+
+INFO = Method(
+    "printer.info",
+    NoParams,
+    Info,
+    OWNER,
+    Permission.READ,
+    _both("/printer/info"),
+    summary="Klipper's identity and state.",
+)
+EMERGENCY_STOP = Method(
+    "printer.emergency_stop",
+    NoParams,
+    str,
+    OWNER,
+    Permission.CONTROL,
+    _both("/printer/emergency_stop"),
+    flags=Flags(changes=True, urgent=True),
+    summary="Halts the printer at once.",
+)
+RESTART = Method(
+    "printer.restart",
+    NoParams,
+    str,
+    OWNER,
+    Permission.CONTROL,
+    ("POST /printer/restart",),
+    deadline=None,
+    flags=CONTROL,
+    summary="Restarts Klipper's host software.",
+)
+FIRMWARE_RESTART = Method(
+    "printer.firmware_restart",
+    NoParams,
+    str,
+    OWNER,
+    Permission.CONTROL,
+    ("POST /printer/firmware_restart",),
+    deadline=None,
+    flags=CONTROL,
+    summary="Restarts Klipper and its micro-controllers.",
+)
+OBJECTS_LIST = Method(
+    "printer.objects.list",
+    NoParams,
+    ObjectsList,
+    OWNER,
+    Permission.READ,
+    _both("/printer/objects/list"),
+    summary="Names of all printer objects.",
+)
+OBJECTS_QUERY = Method(
+    "printer.objects.query",
+    ObjectsParams,
+    ObjectsStatus,
+    OWNER,
+    Permission.READ,
+    _both("/printer/objects/query"),
+    flags=Flags(arguments=Arguments.OBJECTS),
+    summary="Current values of printer objects.",
+)
+OBJECTS_SUBSCRIBE = Method(
+    "printer.objects.subscribe",
+    SubscribeParams,
+    Subscription,
+    OWNER,
+    Permission.READ,
+    _both("/printer/objects/subscribe"),
+    flags=Flags(connection=True, arguments=Arguments.OBJECTS),
+    summary="Replaces the caller's subscription and answers the full state.",
+)
+QUERY_ENDSTOPS = Method(
+    "printer.query_endstops.status",
+    NoParams,
+    dict[str, str],
+    OWNER,
+    Permission.READ,
+    _both("/printer/query_endstops/status"),
+    deadline=None,
+    flags=DEFAULT,
+    summary="State of each end stop.",
+)
+GCODE_SCRIPT = Method(
+    "printer.gcode.script",
+    ScriptParams,
+    str,
+    OWNER,
+    Permission.CONTROL,
+    _both("/printer/gcode/script"),
+    deadline=None,
+    flags=CONTROL,
+    summary="Runs gcode; answers when it has ended.",
+)
+GCODE_HELP = Method(
+    "printer.gcode.help",
+    NoParams,
+    dict[str, str],
+    OWNER,
+    Permission.READ,
+    _both("/printer/gcode/help"),
+    summary="Help text by gcode command.",
+)
+PRINT_START = Method(
+    "printer.print.start",
+    PrintParams,
+    str,
+    OWNER,
+    Permission.CONTROL,
+    ("POST /printer/print/start",),
+    deadline=None,
+    flags=CONTROL,
+    summary="Starts printing a file of the gcodes root.",
+)
+PRINT_PAUSE = Method(
+    "printer.print.pause",
+    NoParams,
+    str,
+    OWNER,
+    Permission.CONTROL,
+    ("POST /printer/print/pause",),
+    deadline=None,
+    flags=CONTROL,
+    summary="Pauses the print.",
+)
+PRINT_RESUME = Method(
+    "printer.print.resume",
+    NoParams,
+    str,
+    OWNER,
+    Permission.CONTROL,
+    ("POST /printer/print/resume",),
+    deadline=None,
+    flags=CONTROL,
+    summary="Resumes the print.",
+)
+PRINT_CANCEL = Method(
+    "printer.print.cancel",
+    NoParams,
+    str,
+    OWNER,
+    Permission.CONTROL,
+    ("POST /printer/print/cancel",),
+    deadline=None,
+    flags=CONTROL,
+    summary="Cancels the print.",
+)
+
+KLIPPY_READY = Notification("notify_klippy_ready", "Klipper has become ready.")
+KLIPPY_SHUTDOWN = Notification("notify_klippy_shutdown", "Klipper has shut down.")
+KLIPPY_DISCONNECTED = Notification("notify_klippy_disconnected", "The link to Klipper is gone, with all subscriptions.")
+GCODE_RESPONSE = Notification("notify_gcode_response", "Klipper has printed a line.")
+STATUS_UPDATE = Notification("notify_status_update", "Subscribed objects changed; sent to the subscriber only.")
