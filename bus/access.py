@@ -1,0 +1,204 @@
+"""Who a client of the broker is and what it may publish, subscribe to and receive."""
+
+import ipaddress
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+from typing import Protocol
+
+
+class Role(StrEnum):
+    """What a client is to the instance; everything that is not ours is a `CLIENT`."""
+
+    BUS = "bus"
+    AGENT = "agent"
+    BRIDGE = "bridge"
+    CLIENT = "client"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """An authenticated client; `transport` is `local`, `mqtt` or `mqtt+ws`."""
+
+    client_id: str
+    role: Role
+    user: str | None = None
+    address: str = ""
+    transport: str = "mqtt"
+
+
+class Refusal(IntEnum):
+    """CONNACK return codes that refuse a connection (MQTT 3.1.1 table 3.1)."""
+
+    VERSION = 1
+    CLIENT_ID = 2
+    UNAVAILABLE = 3
+    CREDENTIALS = 4
+    NOT_AUTHORIZED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """What a CONNECT packet and its socket say about the client; nothing of it is verified."""
+
+    client_id: str
+    user: str | None
+    password: bytes | None
+    address: str
+    transport: str
+
+
+class Authenticator(Protocol):
+    """Turns a login into an identity, or the code that refuses it; may answer later."""
+
+    def authenticate(self, login: Login) -> Identity | Refusal | Awaitable[Identity | Refusal]: ...
+
+
+RESERVED_CLIENT_IDS = ("agent.", "bridge", "printbus")
+_UNSAFE_CLIENT_ID = re.compile(r"[/+#\x00-\x1f\x7f-\x9f]")
+_LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
+
+
+def client_id_fault(client_id: str) -> str | None:
+    """Why an ordinary client may not have this id, or None."""
+    if _UNSAFE_CLIENT_ID.search(client_id):
+        return "a client id contains '/', '+', '#' or control characters"
+    if client_id.startswith(RESERVED_CLIENT_IDS):
+        return "the client id is reserved for parts of the printer host"
+    return None
+
+
+class TrustedNetworks:
+    """The default authenticator: whoever comes from a trusted network is let in, nobody else.
+
+    A user name `agent:{boot}` with a client id `agent.{name}` makes an agent, `bridge:{boot}` with `bridge...` a bridge.
+    """
+
+    def __init__(self, networks: Sequence[ipaddress.IPv4Network | ipaddress.IPv6Network] = _LOOPBACK) -> None:
+        self._networks = tuple(networks)
+
+    def authenticate(self, login: Login) -> Identity | Refusal:
+        """An identity for a trusted address; unix sockets have no address and count as trusted."""
+        if not self.trusts(login.address):
+            return Refusal.NOT_AUTHORIZED
+        role = _role(login)
+        if role is Role.CLIENT and client_id_fault(login.client_id):
+            return Refusal.CLIENT_ID
+        return Identity(login.client_id, role, login.user, login.address, login.transport)
+
+    def trusts(self, address: str) -> bool:
+        """Whether this host is let in without credentials."""
+        if not address:
+            return True
+        try:
+            host = ipaddress.ip_address(address.partition("%")[0])
+        except ValueError:
+            return False
+        if isinstance(host, ipaddress.IPv6Address) and host.ipv4_mapped is not None:
+            host = host.ipv4_mapped
+        return any(host in network for network in self._networks)
+
+
+def _role(login: Login) -> Role:
+    user, client_id = login.user or "", login.client_id
+    if user.startswith("agent:") and re.fullmatch(r"agent\.[A-Za-z0-9_-]+", client_id):
+        return Role.AGENT
+    if user.startswith("bridge:") and re.fullmatch(r"bridge[A-Za-z0-9._-]*", client_id):
+        return Role.BRIDGE
+    return Role.CLIENT
+
+
+class AccessRules:
+    """The default rules of one instance: its own topics are protected, all others are free for every client.
+
+    `groups` are the names under which the instance also takes requests; they are free like all foreign topics.
+    """
+
+    def __init__(self, instance: str, groups: Sequence[str] = ()) -> None:
+        self.instance = instance
+        self.groups = tuple(groups)
+        self._prefix = f"{instance}/"
+        self._publish: dict[Role, Callable[[Identity, str], bool]] = {
+            Role.BUS: _always,
+            Role.BRIDGE: self._bridge_may_publish,
+            Role.AGENT: self._agent_may_publish,
+            Role.CLIENT: self._client_may_publish,
+        }
+
+    def may_publish(self, who: Identity, topic: str) -> bool:
+        """Whether this client may publish, or leave a will, on a topic."""
+        if topic.startswith("$"):
+            return who.role is Role.BUS
+        return self._publish[who.role](who, topic)
+
+    def may_subscribe(self, who: Identity, filter: str) -> bool:
+        """Whether a filter is accepted; with wildcards it is, and each delivery is checked."""
+        if "+" in filter or "#" in filter:
+            return True
+        return self.may_receive(who, filter)
+
+    def may_receive(self, who: Identity, topic: str) -> bool:
+        """Whether a message on this topic may be delivered to this client."""
+        if who.role is Role.BUS or not topic.startswith(self._prefix):
+            return True
+        levels = topic[len(self._prefix) :].split("/")
+        if levels[0] == "agent" and levels[2:] == ["call"]:
+            return who.role is Role.AGENT and who.client_id == f"agent.{levels[1]}"
+        return who.role is Role.BRIDGE or not _is_private(levels, who.client_id)
+
+    def may_take_over(self, old: Identity, new: Identity, *, live: bool) -> bool:
+        """Whether `new` may have the session of `old`, which has the same client id; `live` means still connected.
+
+        The user name of an agent or bridge carries its boot id, so a second one cannot push out the first.
+        """
+        same = old.role is new.role and old.user == new.user
+        return same or (not live and old.role is new.role and old.role in (Role.AGENT, Role.BRIDGE))
+
+    def _bridge_may_publish(self, who: Identity, topic: str) -> bool:
+        own, request = self._prefix, f"{self._prefix}moonraker/api/request"
+        return (
+            topic == f"{own}agent/bridge"
+            or topic == request
+            or topic.startswith(
+                (
+                    f"{request}/",
+                    f"{own}rpc/{who.client_id}/",
+                    f"{own}connection/{who.client_id}/",
+                    f"{own}state/bridge/",
+                )
+            )
+        )
+
+    def _agent_may_publish(self, who: Identity, topic: str) -> bool:
+        own, name = self._prefix, who.client_id.removeprefix("agent.")
+        if topic in (f"{own}agent/{name}", f"{own}agent/{name}/answer", f"{own}moonraker/klippy"):
+            return True
+        return topic.startswith(
+            (f"{own}state/{name}/", f"{own}moonraker/notify/", f"{own}klipper/", f"{own}rpc/{who.client_id}/")
+        )
+
+    def _client_may_publish(self, who: Identity, topic: str) -> bool:
+        own = self._prefix
+        if not topic.startswith(own):
+            return topic != self.instance
+        request, name = f"{own}moonraker/api/request", who.client_id
+        return topic in (request, f"{request}/{name}") or topic.startswith(
+            (f"{own}rpc/{name}/", f"{own}files/upload/{name}/", f"{own}files/download/{name}/")
+        )
+
+
+def _always(_who: Identity, _topic: str) -> bool:
+    return True
+
+
+def _is_private(levels: list[str], client_id: str) -> bool:
+    """Whether a topic below the instance belongs to somebody else, or to nobody but the bus."""
+    match levels:
+        case ["moonraker", "api", "request", _, *_] | ["rpc", *_] | ["connection", *_]:
+            return True
+        case ["agent", _, "call" | "answer", *_] | ["klipper", "delta", *_]:
+            return True
+        case ["moonraker", "api", "response", owner, *_] | ["reply", owner, *_] | ["files", _, owner, *_]:
+            return owner != client_id
+    return False

@@ -1,0 +1,125 @@
+"""The session state of one socket client: subscriptions, unacknowledged and waiting messages (section 3.1.2.4)."""
+
+from collections import deque
+from typing import Protocol
+
+from . import packets
+from .access import Identity
+from .counters import Counters
+from .limits import Limits
+from .message import Message
+
+
+class Link(Protocol):
+    """The connection a session is attached to."""
+
+    outbox: list[bytes]
+
+    def send(self, *parts: bytes) -> None: ...
+    def flush(self) -> None: ...
+    def cut(self, reason: str) -> None: ...
+    def check(self, now: float) -> None: ...
+    def superseded(self) -> None: ...
+
+
+class ClientSession:
+    """One client's session state; `link` is its connection while there is one."""
+
+    __slots__ = (
+        "_counters", "_inflight", "_last_id", "_limits", "_queue", "_queued_bytes",
+        "clean", "filters", "identity", "left_at", "link", "received",
+    )  # fmt: skip
+
+    def __init__(self, identity: Identity, link: Link, *, clean: bool, limits: Limits, counters: Counters) -> None:
+        self.identity = identity
+        self.link: Link | None = link
+        self.clean = clean
+        self.left_at = 0.0
+        self.filters: dict[str, int] = {}
+        self.received: set[int] = set()
+        """Packet ids of incoming QoS 2 messages that are published but not yet released."""
+        self._limits = limits
+        self._counters = counters
+        self._inflight: dict[int, tuple[Message, int] | None] = {}
+        """Sent and unacknowledged, in order: the message and its QoS, or None once PUBREC arrived."""
+        self._queue: deque[tuple[Message, int]] = deque()
+        self._queued_bytes = 0
+        self._last_id = 0
+
+    @property
+    def waiting(self) -> int:
+        """Messages that are queued or unacknowledged."""
+        return len(self._queue) + len(self._inflight)
+
+    def deliver(self, message: Message, qos: int, head: bytes) -> None:
+        """Send a QoS 1 or 2 message, whose packet starts with `head`, or queue it."""
+        if self.link is None or self._queue or len(self._inflight) >= self._limits.inflight:
+            self._enqueue(message, qos)
+        else:
+            self._send(self.link, message, qos, head)
+
+    def _send(self, link: Link, message: Message, qos: int, head: bytes) -> None:
+        packet_id = self._last_id
+        while True:
+            packet_id = packet_id % 65_535 + 1
+            if packet_id not in self._inflight:
+                break
+        self._last_id = packet_id
+        self._inflight[packet_id] = (message, qos)
+        link.send(head, packet_id.to_bytes(2, "big"), message.payload)
+
+    def _enqueue(self, message: Message, qos: int) -> None:
+        size = len(message.topic) + len(message.payload)
+        limits = self._limits
+        if len(self._queue) < limits.offline_messages and self._queued_bytes + size <= limits.offline_bytes:
+            self._queue.append((message, qos))
+            self._queued_bytes += size
+        elif self.link is None:
+            self._counters.queue_dropped += 1
+        else:
+            self._counters.slow_readers_cut += 1
+            self.link.cut("too many messages wait for acknowledgement")
+
+    def _fill(self) -> None:
+        """Send what waits, as far as the window allows."""
+        while self._queue and self.link is not None and len(self._inflight) < self._limits.inflight:
+            message, qos = self._queue.popleft()
+            self._queued_bytes -= len(message.topic) + len(message.payload)
+            self._send(self.link, message, qos, _head(message, qos))
+
+    def resume(self, link: Link) -> None:
+        """Attach a new connection: repeat what was not acknowledged, in order, then what waited (section 4.4)."""
+        self.link = link
+        for packet_id, entry in self._inflight.items():
+            if entry is None:
+                link.send(packets.acknowledge(packets.PUBREL, packet_id))
+            else:
+                message, qos = entry
+                link.send(_head(message, qos, dup=True), packet_id.to_bytes(2, "big"), message.payload)
+        self._fill()
+
+    def acknowledged(self, packet_id: int) -> None:
+        """PUBACK: a QoS 1 message arrived."""
+        entry = self._inflight.get(packet_id)
+        if entry is not None and entry[1] == 1:
+            del self._inflight[packet_id]
+            if self._queue:
+                self._fill()
+
+    def arrived(self, packet_id: int) -> None:
+        """PUBREC: a QoS 2 message arrived; from here on only its release is repeated."""
+        entry = self._inflight.get(packet_id)
+        if entry is not None and entry[1] == 2:
+            self._inflight[packet_id] = None
+
+    def completed(self, packet_id: int) -> None:
+        """PUBCOMP: the exchange of a QoS 2 message is over."""
+        if self._inflight.get(packet_id, self) is None:
+            del self._inflight[packet_id]
+            if self._queue:
+                self._fill()
+
+
+def _head(message: Message, qos: int, *, dup: bool = False) -> bytes:
+    topic = packets.encode_topic(message.topic)
+    return packets.publish_head(topic, len(message.payload), qos, retain=message.retain, dup=dup)

@@ -1,0 +1,358 @@
+"""One MQTT 3.1.1 connection from CONNECT on, independent of what carries its bytes."""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from . import packets
+from .access import Authenticator, Identity, Login, Refusal
+from .client_session import ClientSession
+from .exchange import Exchange, Route
+from .matching import too_long, topic_fault
+from .packets import Connect, Frames, PacketTooLarge, ProtocolError, UnsupportedVersion
+
+KEEP_ALIVE_FACTOR = 1.5
+"""Section 3.1.2.10."""
+FOREVER = float("inf")
+PLAIN_PUBLISH = 0x30
+logger = logging.getLogger(__name__)
+
+
+def _nothing_queued() -> int:
+    return 0
+
+
+class Connection:
+    """A connection; its owner feeds it bytes, tells it when the wire is lost, and writes what it is given.
+
+    `close` must end the wire after what was written; `queued` tells how many written bytes are still in memory.
+    """
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        authenticator: Authenticator,
+        *,
+        write: Callable[[bytes], None],
+        close: Callable[[], None],
+        address: str,
+        transport: str = "mqtt",
+        queued: Callable[[], int] = _nothing_queued,
+    ) -> None:
+        self.outbox: list[bytes] = []
+        self.identity: Identity | None = None
+        self._exchange = exchange
+        self._authenticator = authenticator
+        self._write = write
+        self._close_wire = close
+        self._queued = queued
+        self._address = address
+        self._transport = transport
+        self._limits = exchange.limits
+        self._counters = exchange.counters
+        self._frames = Frames(exchange.limits.first_packet_bytes)
+        self._session: ClientSession | None = None
+        self._will: packets.Will | None = None
+        self._login: asyncio.Future[Identity | Refusal] | None = None
+        self._held = b""
+        self._seen = exchange.loop.time()
+        self._patience = exchange.limits.first_packet_seconds
+        self._closed = False
+        self._admitted = exchange.sessions.admit(self, address)
+        if not self._admitted:
+            self._end()
+
+    # From the wire
+
+    def feed(self, data: bytes) -> None:
+        """Take received bytes; a violation of the protocol or a limit ends the connection."""
+        if self._closed:
+            return
+        self._counters.bytes_received += len(data)
+        if self._login is not None:
+            self._hold(data)
+            return
+        try:
+            self._take(data)
+        except PacketTooLarge:
+            self._counters.packets_too_large += 1
+            self.cut("packet too large")
+        except UnsupportedVersion:
+            self._counters.unsupported_versions += 1
+            # The 3.1.1 form: MQTT 5 clients (paho, mosquitto) know it and can fall back.
+            self._refuse(Refusal.VERSION)
+        except ProtocolError as error:
+            self._counters.protocol_errors += 1
+            self.cut(str(error))
+
+    def _take(self, data: bytes) -> None:
+        count = 0
+        for first, buffer, start, body, end in self._frames.feed(data):
+            count += 1
+            if first >> 4 == packets.PUBLISH:
+                self._on_publish(first, buffer, start, body, end)
+            else:
+                self._on_packet(first, buffer[body:end])
+            if self._closed:
+                return
+            if self._login is not None:
+                self._held = buffer[end:]
+                break
+        if count:
+            self._counters.packets_received += count
+            self._seen = self._exchange.loop.time()
+
+    def _hold(self, data: bytes) -> None:
+        """Keep what a client sends before its CONNECT is answered."""
+        if len(self._held) + len(data) > self._limits.first_packet_bytes:
+            self._counters.packets_too_large += 1
+            self.cut("too much before CONNACK")
+        else:
+            self._held += data
+
+    def lost(self) -> None:
+        """The wire is gone: publish the will unless DISCONNECT came before, and leave the session."""
+        if not self._closed:
+            self._closed = True
+            self._leave()
+
+    # To the wire
+
+    def send(self, *parts: bytes) -> None:
+        """Queue packets, or consecutive parts of one, for the end of this turn of the loop."""
+        if not self.outbox:
+            self._exchange.mark(self)
+        self.outbox.extend(parts)
+
+    def flush(self) -> None:
+        """Write the outbox; a reader that has too much queued is cut."""
+        outbox = self.outbox
+        if self._closed or not outbox:
+            outbox.clear()
+            return
+        data = outbox[0] if len(outbox) == 1 else b"".join(outbox)
+        outbox.clear()
+        self._counters.bytes_sent += len(data)
+        self._write(data)
+        if self._queued() > self._limits.queued_bytes:
+            self._counters.slow_readers_cut += 1
+            self.cut("does not read what it subscribed to")
+
+    def check(self, now: float) -> None:
+        """End a connection that kept silent for too long."""
+        if now - self._seen <= self._patience:
+            return
+        if self._session is None:
+            self._counters.first_packet_timeouts += 1
+        else:
+            self._counters.keep_alive_timeouts += 1
+        self.cut("silent for too long")
+
+    def cut(self, reason: str) -> None:
+        """End the connection without more ado; the will is published."""
+        if self._closed:
+            return
+        client = self.identity.client_id if self.identity else "a client that is not logged in"
+        logger.info("cut %s from %s: %s", client, self._address or "here", reason)
+        self._end()
+
+    def superseded(self) -> None:
+        """Another connection takes over the session."""
+        self.cut("taken over by a new connection")
+
+    def _end(self) -> None:
+        """Close the wire after what is queued so far."""
+        if self.outbox:
+            self._write(b"".join(self.outbox))
+            self.outbox.clear()
+        self._closed = True
+        self._close_wire()
+        self._leave()
+
+    def _leave(self) -> None:
+        if self._login is not None:
+            self._login.cancel()
+        if self._admitted:
+            self._exchange.sessions.dismiss(self, self._address)
+        session, identity = self._session, self.identity
+        if session is None or identity is None:
+            return
+        self._session = None
+        self._exchange.sessions.leave(session)
+        if self._will is not None:
+            self._publish_will(self._will, identity)
+
+    def _publish_will(self, will: packets.Will, identity: Identity) -> None:
+        self._counters.wills += 1
+        self._exchange.publish(identity, will.topic, will.payload, qos=will.qos, retain=will.retain)
+
+    # Logging in
+
+    def _on_connect(self, body: bytes) -> None:
+        connect = packets.read_connect(body)
+        self._check_will(connect.will)
+        client_id = connect.client_id
+        if (not client_id and not connect.clean) or len(client_id.encode()) > self._limits.client_id_bytes:
+            self._refuse(Refusal.CLIENT_ID)
+            return
+        client_id = client_id or f"auto-{secrets.token_hex(8)}"
+        login = Login(client_id, connect.user, connect.password, self._address, self._transport)
+        answer = self._authenticator.authenticate(login)
+        if isinstance(answer, Awaitable):
+            self._login = asyncio.ensure_future(answer)
+            self._login.add_done_callback(lambda done: self._on_login(connect, done))
+        else:
+            self._open(connect, answer)
+
+    def _check_will(self, will: packets.Will | None) -> None:
+        if will is None:
+            return
+        if fault := topic_fault(will.topic):
+            raise ProtocolError(fault)
+        if too_long(will.topic, levels=self._limits.topic_levels, size=self._limits.topic_bytes):
+            raise ProtocolError("the topic of the will is too long")
+
+    def _on_login(self, connect: Connect, login: asyncio.Future[Identity | Refusal]) -> None:
+        self._login = None
+        if self._closed or login.cancelled():
+            return
+        if error := login.exception():
+            logger.error("authentication failed", exc_info=error)
+            self._refuse(Refusal.UNAVAILABLE)
+            return
+        self._open(connect, login.result())
+        held, self._held = self._held, b""
+        if held:
+            self.feed(held)
+
+    def _open(self, connect: Connect, answer: Identity | Refusal) -> None:
+        if isinstance(answer, Refusal):
+            self._refuse(answer)
+            return
+        opened = self._exchange.sessions.open(self, answer, clean=connect.clean)
+        if isinstance(opened, Refusal):
+            self._refuse(opened)
+            return
+        session, present = opened
+        self.identity, self._session, self._will = answer, session, connect.will
+        self._patience = connect.keep_alive * KEEP_ALIVE_FACTOR or FOREVER
+        self._frames.limit = self._limits.packet_bytes
+        self._counters.connects += 1
+        self.send(packets.connack(0, present=present))
+        if present:
+            session.resume(self)
+        self._exchange.sessions.announce(answer)
+
+    def _refuse(self, code: Refusal) -> None:
+        if code is Refusal.CLIENT_ID:
+            self._counters.client_ids_refused += 1
+        elif code is not Refusal.VERSION:
+            self._counters.logins_refused += 1
+        self.send(packets.connack(code))
+        self._end()
+
+    # Packets of a session
+
+    def _on_packet(self, first: int, body: bytes) -> None:
+        session = self._session
+        if session is None:
+            if first != packets.CONNECT:
+                raise ProtocolError(f"packet 0x{first:02x} before CONNECT")
+            self._on_connect(body)
+            return
+        handler = HANDLERS.get(first)
+        if handler is None:
+            raise ProtocolError(f"unexpected packet 0x{first:02x}")
+        handler(self, session, body)
+
+    def _on_publish(self, first: int, buffer: bytes, start: int, body: int, end: int) -> None:
+        identity = self.identity
+        if identity is None:
+            raise ProtocolError("PUBLISH before CONNECT")
+        topic = body + 2
+        if topic > end or (at := topic + (buffer[body] << 8 | buffer[body + 1])) > end:
+            raise ProtocolError("PUBLISH is cut short")
+        route = self._exchange.route_of(buffer[topic:at])
+        if first == PLAIN_PUBLISH:
+            if route is not None:
+                self._exchange.relay(route, identity, buffer[start:end], buffer[at:end])
+            return
+        qos, dup = first >> 1 & 3, bool(first & 8)
+        if qos == 0 and not dup:
+            if route is not None:
+                self._exchange.forward(route, identity, buffer[at:end], 0, bool(first & 1), False)
+            return
+        if qos in (0, 3) or at + 2 > end:
+            raise ProtocolError("PUBLISH with contradictory flags or without packet id")
+        self._on_reliable(first, route, buffer[at : at + 2], buffer[at + 2 : end])
+
+    def _on_reliable(self, first: int, route: Route | None, raw_id: bytes, payload: bytes) -> None:
+        """A publication with QoS 1 or 2: one that rules or limits refuse is acknowledged as well (section 3.3.5)."""
+        packet_id, qos, session, identity = int.from_bytes(raw_id, "big"), first >> 1 & 3, self._session, self.identity
+        if not packet_id or session is None or identity is None:
+            raise ProtocolError("packet id 0")
+        repeated = qos == 2 and packet_id in session.received
+        if qos == 2:
+            session.received.add(packet_id)
+        if route is not None and not repeated:
+            self._exchange.forward(route, identity, payload, qos, bool(first & 1), bool(first & 8))
+        self.send(packets.acknowledge(packets.PUBREC if qos == 2 else packets.PUBACK, packet_id))
+
+    def _on_puback(self, session: ClientSession, body: bytes) -> None:
+        session.acknowledged(packets.read_id(body))
+
+    def _on_pubrec(self, session: ClientSession, body: bytes) -> None:
+        packet_id = packets.read_id(body)
+        session.arrived(packet_id)
+        self.send(packets.acknowledge(packets.PUBREL, packet_id))
+
+    def _on_pubrel(self, session: ClientSession, body: bytes) -> None:
+        packet_id = packets.read_id(body)
+        session.received.discard(packet_id)
+        self.send(packets.acknowledge(packets.PUBCOMP, packet_id))
+
+    def _on_pubcomp(self, session: ClientSession, body: bytes) -> None:
+        session.completed(packets.read_id(body))
+
+    def _on_subscribe(self, session: ClientSession, body: bytes) -> None:
+        packet_id, filters = packets.read_subscribe(body)
+        codes = [self._exchange.subscribe(session, name, qos) for name, qos in filters]
+        self.send(packets.suback(packet_id, codes))
+        for (name, _), code in zip(filters, codes, strict=True):
+            if code != packets.SUBSCRIBE_FAILURE:
+                self._exchange.replay(session, name, code)
+
+    def _on_unsubscribe(self, session: ClientSession, body: bytes) -> None:
+        packet_id, filters = packets.read_unsubscribe(body)
+        for name in filters:
+            self._exchange.unsubscribe(session, name)
+        self.send(packets.unsuback(packet_id))
+
+    def _on_pingreq(self, _session: ClientSession, body: bytes) -> None:
+        _expect_empty(body)
+        self.send(packets.PINGRESP)
+
+    def _on_disconnect(self, _session: ClientSession, body: bytes) -> None:
+        _expect_empty(body)
+        self._will = None
+        self._end()
+
+
+def _expect_empty(body: bytes) -> None:
+    if body:
+        raise ProtocolError("a packet without fields has a body")
+
+
+HANDLERS: Final[dict[int, Callable[[Connection, ClientSession, bytes], None]]] = {
+    packets.PUBACK: Connection._on_puback,
+    packets.PUBREC: Connection._on_pubrec,
+    packets.PUBREL: Connection._on_pubrel,
+    packets.PUBCOMP: Connection._on_pubcomp,
+    packets.SUBSCRIBE: Connection._on_subscribe,
+    packets.UNSUBSCRIBE: Connection._on_unsubscribe,
+    packets.PINGREQ: Connection._on_pingreq,
+    packets.DISCONNECT: Connection._on_disconnect,
+}
+"""What to do with each packet but CONNECT and PUBLISH, by its first byte: type and required flags (table 2.2)."""

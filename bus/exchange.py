@@ -1,0 +1,302 @@
+"""Routing between the sessions of one broker: who gets a message, and what is written at the end of a loop turn."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from . import packets
+from .access import AccessRules, Identity
+from .client_session import ClientSession, Link
+from .counters import Counters
+from .drain import Drain
+from .limits import Limits
+from .matching import Trie, filter_fault, too_long, topic_fault
+from .message import Message
+from .registry import Registry
+from .retained import Retained, RetainedStore
+from .session import LocalSession, Target
+
+CACHED_ROUTES = 8192
+logger = logging.getLogger(__name__)
+
+
+class Route:
+    """Who receives one topic, as of `version`; senders that may publish on it are remembered by id, and kept alive."""
+
+    __slots__ = ("grants", "links", "links_at_zero", "name", "senders", "targets", "topic", "version")
+
+    def __init__(self, topic: str) -> None:
+        self.topic = topic
+        self.name = packets.encode_topic(topic)
+        self.version = -1
+        self.senders: dict[int, Identity] = {}
+        self.targets: tuple[Target, ...] = ()
+        self.links: tuple[Link, ...] = ()
+        """Connections of all subscribed socket clients, for messages of QoS 0."""
+        self.links_at_zero: tuple[Link, ...] = ()
+        """Those whose subscription has QoS 0, for messages of QoS 1 and 2."""
+        self.grants: tuple[tuple[ClientSession, int], ...] = ()
+        """Sessions with a subscription of QoS 1 or 2, connected or not."""
+
+
+class Exchange:
+    """The heart of the broker; create it within a running loop."""
+
+    def __init__(self, rules: AccessRules, limits: Limits | None = None) -> None:
+        self.rules = rules
+        self.limits = limits or Limits()
+        self.counters = Counters()
+        self.retained_store = RetainedStore(self.limits)
+        self.loop = asyncio.get_running_loop()
+        self.drain = Drain(self.loop, self.counters, self.flush)
+        self.sessions = Registry(self)
+        self._trie: Trie[ClientSession | Target] = Trie()
+        self._version = 0
+        self._routes: dict[str, Route] = {}
+        self._routes_by_name: dict[bytes, Route] = {}
+        self._dirty: list[Link] = []
+
+    # Publishing
+
+    def publish(
+        self, sender: Identity, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False, dup: bool = False
+    ) -> bool:
+        """Deliver to all subscribers; False when the rules refuse it, ValueError for a malformed topic."""
+        route = self._routes.get(topic) or self._add_route(topic)
+        return self.forward(route, sender, payload, qos, retain, dup)
+
+    def route_of(self, name: bytes) -> Route | None:
+        """The route of a topic as it stands in a packet; None when it is over a limit. Raises ProtocolError."""
+        return self._routes_by_name.get(name) or self._add_named_route(name)
+
+    def forward(self, route: Route, sender: Identity, payload: bytes, qos: int, retain: bool, dup: bool) -> bool:
+        """Deliver one publication along its route; False when the rules refuse it."""
+        if not self._ready(route, sender):
+            return False
+        if retain:
+            self._retain(route.topic, payload, qos, sender)
+        self.counters.publishes += 1
+        if route.targets or (qos and route.grants):
+            message = Message(route.topic, payload, qos, False, dup, sender)
+            for target in route.targets:
+                target.session.deliver(target.handler, message)
+            if qos and route.grants:
+                self._grant(route, message)
+        links = route.links_at_zero if qos else route.links
+        if links:
+            self._spread(links, packets.publish_head(route.name, len(payload), 0) + payload)
+        return True
+
+    def relay(self, route: Route, sender: Identity, packet: bytes, payload: bytes) -> None:
+        """Deliver a plain QoS 0 publication, whose received packet serves all socket subscribers as it is."""
+        if not self._ready(route, sender):
+            return
+        self.counters.publishes += 1
+        if route.targets:
+            message = Message(route.topic, payload, 0, False, False, sender)
+            for target in route.targets:
+                target.session.deliver(target.handler, message)
+        if route.links:
+            self._spread(route.links, packet)
+
+    def _ready(self, route: Route, sender: Identity) -> bool:
+        if route.version != self._version:
+            self._refresh(route)
+        if id(sender) in route.senders:
+            return True
+        if not self.rules.may_publish(sender, route.topic):
+            self.counters.publishes_refused += 1
+            return False
+        route.senders[id(sender)] = sender
+        return True
+
+    def _spread(self, links: tuple[Link, ...], packet: bytes) -> None:
+        self.counters.deliveries += len(links)
+        for link in links:
+            if not link.outbox:
+                self.mark(link)
+            link.outbox.append(packet)
+
+    def _grant(self, route: Route, message: Message) -> None:
+        heads: list[bytes | None] = [None, None, None]
+        self.counters.deliveries += len(route.grants)
+        for session, granted in route.grants:
+            qos = granted if granted < message.qos else message.qos
+            head = heads[qos]
+            if head is None:
+                head = heads[qos] = packets.publish_head(route.name, len(message.payload), qos)
+            session.deliver(message, qos, head)
+
+    # Routes
+
+    def _add_route(self, topic: str) -> Route:
+        if fault := topic_fault(topic):
+            raise ValueError(f"{fault}: {topic!r}")
+        return self._cache(Route(topic))
+
+    def _add_named_route(self, name: bytes) -> Route | None:
+        topic = packets.read_text(name)
+        if fault := topic_fault(topic):
+            raise packets.ProtocolError(fault)
+        if too_long(topic, levels=self.limits.topic_levels, size=self.limits.topic_bytes):
+            self.counters.topics_refused += 1
+            return None
+        route = self._routes.get(topic) or self._cache(Route(topic))
+        self._routes_by_name[name] = route
+        return route
+
+    def _cache(self, route: Route) -> Route:
+        if len(self._routes) >= CACHED_ROUTES:
+            self._forget_routes()
+        self._routes[route.topic] = route
+        return route
+
+    def _forget_routes(self) -> None:
+        self._routes.clear()
+        self._routes_by_name.clear()
+        self._version += 1
+
+    def _refresh(self, route: Route) -> None:
+        found = self._trie.match(route.topic)
+        targets, links, links_at_zero, grants = [], [], [], []
+        for subscriber, qos in found.items():
+            if isinstance(subscriber, Target):
+                if self.rules.may_receive(subscriber.session.identity, route.topic):
+                    targets.append(subscriber)
+            elif self.rules.may_receive(subscriber.identity, route.topic):
+                if subscriber.link is not None:
+                    links.append(subscriber.link)
+                    if not qos:
+                        links_at_zero.append(subscriber.link)
+                if qos:
+                    grants.append((subscriber, qos))
+        route.targets, route.links = tuple(targets), tuple(links)
+        route.links_at_zero, route.grants = tuple(links_at_zero), tuple(grants)
+        route.senders.clear()
+        route.version = self._version
+
+    def set_rules(self, rules: AccessRules) -> None:
+        """Put other rules in force at once, on open connections too."""
+        self.rules = rules
+        self._forget_routes()
+
+    def changed(self) -> None:
+        """Make every route find its receivers anew before it is next used."""
+        self._version += 1
+
+    # Subscriptions
+
+    def subscribe(self, session: ClientSession, name: str, qos: int) -> int:
+        """Subscribe a socket client; the granted QoS, or 0x80 when refused."""
+        if not self._acceptable(session, name):
+            self.counters.filters_refused += 1
+            return packets.SUBSCRIBE_FAILURE
+        session.filters[name] = qos
+        self._trie.add(name, session, qos)
+        self._version += 1
+        return qos
+
+    def _acceptable(self, session: ClientSession, name: str) -> bool:
+        limits = self.limits
+        return not (
+            filter_fault(name)
+            or name.startswith("$share/")
+            or too_long(name, levels=limits.topic_levels, size=limits.topic_bytes)
+            or (name not in session.filters and len(session.filters) >= limits.filters)
+            or not self.rules.may_subscribe(session.identity, name)
+        )
+
+    def unsubscribe(self, session: ClientSession, name: str) -> None:
+        """Remove a subscription of a socket client; unknown ones are ignored."""
+        if session.filters.pop(name, None) is not None:
+            self._trie.discard(name, session)
+            self._version += 1
+
+    def forget(self, session: ClientSession) -> None:
+        """Remove all subscriptions of a session that ends."""
+        for name in session.filters:
+            self._trie.discard(name, session)
+        session.filters.clear()
+        self._version += 1
+
+    def replay(self, session: ClientSession, name: str, qos: int) -> None:
+        """Send the retained messages that match a new subscription (section 3.3.1.3)."""
+        for entry in self._readable(session.identity, name):
+            granted = min(qos, entry.qos)
+            message = Message(entry.topic, entry.payload, granted, True, False, entry.sender)
+            topic = packets.encode_topic(entry.topic)
+            head = packets.publish_head(topic, len(entry.payload), granted, retain=True)
+            if granted:
+                session.deliver(message, granted, head)
+            elif session.link is not None:
+                session.link.send(head, entry.payload)
+
+    def _readable(self, reader: Identity, name: str) -> list[Retained]:
+        """Retained messages this client may receive, from senders that still may publish them."""
+        rules = self.rules
+        return [
+            entry
+            for entry in self.retained_store.match(name)
+            if rules.may_receive(reader, entry.topic) and rules.may_publish(entry.sender, entry.topic)
+        ]
+
+    # Local sessions
+
+    def open_local(self, session: LocalSession) -> None:
+        """Reserve the client id of a local session."""
+        self.sessions.reserve(session.identity.client_id)
+
+    def close_local(self, session: LocalSession) -> None:
+        """Give the client id of a local session free."""
+        self.sessions.release(session.identity.client_id)
+
+    def subscribe_local(self, target: Target, name: str) -> None:
+        """Subscribe a handler of a local session and replay what is retained."""
+        if fault := filter_fault(name):
+            raise ValueError(f"{fault}: {name!r}")
+        identity = target.session.identity
+        if not self.rules.may_subscribe(identity, name):
+            raise PermissionError(f"{identity.client_id} may not subscribe to {name}")
+        self._trie.add(name, target)
+        self._version += 1
+        for entry in self._readable(identity, name):
+            message = Message(entry.topic, entry.payload, entry.qos, True, False, entry.sender)
+            target.session.deliver(target.handler, message)
+
+    def unsubscribe_local(self, target: Target, name: str) -> None:
+        """Remove a subscription of a local session."""
+        self._trie.discard(name, target)
+        self._version += 1
+
+    # Retained messages
+
+    def retained(self, topic: str) -> Retained | None:
+        """The retained message of one topic."""
+        return self.retained_store.get(topic)
+
+    def _retain(self, topic: str, payload: bytes, qos: int, sender: Identity) -> None:
+        if not self.retained_store.put(topic, payload, qos, sender):
+            self.counters.retained_refused += 1
+
+    # Writing
+
+    def mark(self, link: Link) -> None:
+        """Have a connection write its outbox at the end of this turn of the loop."""
+        if not self._dirty:
+            self.loop.call_soon(self.flush)
+        self._dirty.append(link)
+
+    def flush(self) -> None:
+        """Write all outboxes now."""
+        dirty, self._dirty = self._dirty, []
+        for link in dirty:
+            link.flush()
+
+    def add_listener(
+        self,
+        *,
+        on_connect: Callable[[Identity], None] | None = None,
+        on_disconnect: Callable[[Identity], None] | None = None,
+    ) -> None:
+        """Be told when a socket client has connected and when its connection has ended."""
+        self.sessions.add_listener(on_connect, on_disconnect)

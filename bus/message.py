@@ -1,0 +1,20 @@
+"""The message as it travels between sessions of the broker."""
+
+from .access import Identity
+
+
+class Message:
+    """One publication; `retain` is true only when the retained store replays it to a new subscription."""
+
+    __slots__ = ("dup", "payload", "qos", "retain", "sender", "topic")
+
+    def __init__(self, topic: str, payload: bytes, qos: int, retain: bool, dup: bool, sender: Identity) -> None:
+        self.topic = topic
+        self.payload = payload
+        self.qos = qos
+        self.retain = retain
+        self.dup = dup
+        self.sender = sender
+
+    def __repr__(self) -> str:
+        return f"Message({self.topic!r}, {len(self.payload)} bytes, qos={self.qos}, from={self.sender.client_id!r})"

@@ -1,0 +1,174 @@
+"""Open connections, and the sessions of socket clients by client id: take-over, persistence, expiry, shared timing."""
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from .access import Identity, Refusal
+from .client_session import ClientSession, Link
+
+if TYPE_CHECKING:
+    from .exchange import Exchange
+
+SWEEP_SECONDS = 1.0
+logger = logging.getLogger(__name__)
+
+Listener = Callable[[Identity], None]
+
+
+class Registry:
+    """All socket sessions of one exchange, its open connections, and the client ids local sessions hold."""
+
+    def __init__(self, exchange: "Exchange") -> None:
+        self._exchange = exchange
+        self._by_id: dict[str, ClientSession] = {}
+        self._offline: dict[str, ClientSession] = {}
+        """Sessions without a connection, the one that left first at the front."""
+        self._reserved: dict[str, int] = {}
+        self._links: set[Link] = set()
+        self._addresses: dict[str, int] = {}
+        self._listeners: list[tuple[Listener | None, Listener | None]] = []
+        self._sweeping = False
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def get(self, client_id: str) -> ClientSession | None:
+        """The session of a client id, connected or not."""
+        return self._by_id.get(client_id)
+
+    @property
+    def connected(self) -> int:
+        """Sessions with a connection."""
+        return len(self._by_id) - len(self._offline)
+
+    @property
+    def offline(self) -> int:
+        """Persistent sessions without a connection."""
+        return len(self._offline)
+
+    def add_listener(self, on_connect: Listener | None, on_disconnect: Listener | None) -> None:
+        """Be told of connects and disconnects."""
+        self._listeners.append((on_connect, on_disconnect))
+
+    def reserve(self, client_id: str) -> None:
+        """Keep a client id from socket clients while a local session has it."""
+        self._reserved[client_id] = self._reserved.get(client_id, 0) + 1
+
+    def release(self, client_id: str) -> None:
+        """Undo one `reserve`."""
+        self._reserved[client_id] -= 1
+        if not self._reserved[client_id]:
+            del self._reserved[client_id]
+
+    # Connections
+
+    def admit(self, link: Link, address: str) -> bool:
+        """Count a new connection; False when there are too many."""
+        counters, limits = self._exchange.counters, self._exchange.limits
+        if len(self._links) >= limits.connections:
+            counters.connections_over_limit += 1
+            return False
+        if self._addresses.get(address, 0) >= limits.connections_per_address:
+            counters.connections_over_address_limit += 1
+            return False
+        self._links.add(link)
+        self._addresses[address] = self._addresses.get(address, 0) + 1
+        if not self._sweeping:
+            self._sweeping = True
+            self._exchange.loop.call_later(SWEEP_SECONDS, self._sweep)
+        return True
+
+    def dismiss(self, link: Link, address: str) -> None:
+        """A connection that was admitted has ended."""
+        self._links.discard(link)
+        self._addresses[address] -= 1
+        if not self._addresses[address]:
+            del self._addresses[address]
+
+    @property
+    def links(self) -> list[Link]:
+        """All open connections, logged in or not."""
+        return list(self._links)
+
+    def close_all(self) -> None:
+        """End every connection, as at shutdown."""
+        for link in self.links:
+            link.cut("the broker stops")
+
+    def _sweep(self) -> None:
+        now = self._exchange.loop.time()
+        for link in self.links:
+            link.check(now)
+        self._expire(now)
+        self._sweeping = bool(self._links or self._offline)
+        if self._sweeping:
+            self._exchange.loop.call_later(SWEEP_SECONDS, self._sweep)
+
+    def _expire(self, now: float) -> None:
+        oldest_allowed = now - self._exchange.limits.offline_seconds
+        for session in list(self._offline.values()):
+            if session.left_at > oldest_allowed:
+                return
+            self._exchange.counters.sessions_expired += 1
+            self._remove(session)
+
+    # Sessions
+
+    def open(self, link: Link, identity: Identity, *, clean: bool) -> tuple[ClientSession, bool] | Refusal:
+        """The session for a new connection and whether it was there before, after any take-over (section 3.1.2.4)."""
+        exchange, client_id = self._exchange, identity.client_id
+        if client_id in self._reserved:
+            return Refusal.CLIENT_ID
+        old = self._by_id.get(client_id)
+        if old is not None and not exchange.rules.may_take_over(old.identity, identity, live=old.link is not None):
+            return Refusal.CLIENT_ID
+        if old is not None and old.link is not None:
+            exchange.counters.takeovers += 1
+            old.link.superseded()
+            old = self._by_id.get(client_id)
+        if old is not None and not clean and not old.clean:
+            return self._reopen(old, link, identity), True
+        if old is not None:
+            self._remove(old)
+        session = ClientSession(identity, link, clean=clean, limits=exchange.limits, counters=exchange.counters)
+        self._by_id[client_id] = session
+        return session, False
+
+    def _reopen(self, session: ClientSession, link: Link, identity: Identity) -> ClientSession:
+        self._offline.pop(identity.client_id, None)
+        session.identity, session.link = identity, link
+        self._exchange.changed()
+        return session
+
+    def announce(self, identity: Identity) -> None:
+        """Tell the listeners that a client has connected."""
+        for on_connect, _ in self._listeners:
+            if on_connect is not None:
+                on_connect(identity)
+
+    def leave(self, session: ClientSession) -> None:
+        """The connection of a session has ended: keep a persistent session, forget a clean one."""
+        session.link = None
+        self._exchange.changed()
+        if session.clean:
+            self._remove(session)
+        else:
+            self._keep(session)
+        for _, on_disconnect in self._listeners:
+            if on_disconnect is not None:
+                on_disconnect(session.identity)
+
+    def _keep(self, session: ClientSession) -> None:
+        session.left_at = self._exchange.loop.time()
+        self._offline[session.identity.client_id] = session
+        if len(self._offline) > self._exchange.limits.offline_sessions:
+            self._exchange.counters.sessions_refused += 1
+            self._remove(session)
+
+    def _remove(self, session: ClientSession) -> None:
+        client_id = session.identity.client_id
+        self._exchange.forget(session)
+        self._offline.pop(client_id, None)
+        if self._by_id.get(client_id) is session:
+            del self._by_id[client_id]

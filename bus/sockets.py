@@ -1,0 +1,78 @@
+"""Stream sockets (tcp, TLS, unix) as carriers of MQTT connections."""
+
+import asyncio
+import socket
+from typing import cast
+
+from .access import Authenticator
+from .engine import Connection
+from .exchange import Exchange
+
+LINGER_SECONDS = 2.0
+"""How long a closed connection may take to send what was written before."""
+LINGER_BYTES = 64 * 1024
+"""A closed connection with more than this unsent is not waited for."""
+
+
+class SocketProtocol(asyncio.Protocol):
+    """One accepted socket."""
+
+    def __init__(self, exchange: Exchange, authenticator: Authenticator) -> None:
+        self._exchange = exchange
+        self._authenticator = authenticator
+        self._blocked = False
+        self._transport: asyncio.Transport
+        self._connection: Connection
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Start an MQTT connection on an accepted socket."""
+        self._transport = cast(asyncio.Transport, transport)
+        peer = transport.get_extra_info("peername")
+        _tune(transport)
+        self._connection = Connection(
+            self._exchange,
+            self._authenticator,
+            write=self._transport.write,
+            close=self._close,
+            address=peer[0] if isinstance(peer, tuple) else "",
+            queued=self._queued,
+        )
+
+    def data_received(self, data: bytes) -> None:
+        """Pass bytes on."""
+        self._connection.feed(data)
+
+    def eof_received(self) -> None:
+        """The peer has finished: the transport closes."""
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The socket is gone."""
+        self._connection.lost()
+
+    def pause_writing(self) -> None:
+        """The peer does not keep up: from here on the backlog counts."""
+        self._blocked = True
+
+    def resume_writing(self) -> None:
+        """The peer has caught up."""
+        self._blocked = False
+
+    def _queued(self) -> int:
+        return self._transport.get_write_buffer_size() if self._blocked else 0
+
+    def _close(self) -> None:
+        unsent = self._transport.get_write_buffer_size()
+        if unsent > LINGER_BYTES:
+            self._transport.abort()
+            return
+        self._transport.close()
+        if unsent:
+            self._exchange.loop.call_later(LINGER_SECONDS, self._transport.abort)
+
+
+def _tune(transport: asyncio.BaseTransport) -> None:
+    """Small packets at once, and dead peers noticed even without a keep-alive."""
+    sock = transport.get_extra_info("socket")
+    if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
