@@ -1,0 +1,1 @@
+"""The virtual printer: a simulated Klipper host in a process of its own, started with `python -m`."""
