@@ -1,0 +1,69 @@
+"""HTTP answers: the result envelope, the error shape, and how they are sent."""
+
+import asyncio
+from typing import Any
+
+import orjson
+from starlette.types import Receive, Send
+
+from bus.errors import BusError, to_http
+
+DRAIN_SECONDS = 5.0  # for a client that goes on sending a body that was refused
+DRAIN_BYTES = 64 << 20
+
+JSON = (b"content-type", b"application/json; charset=UTF-8")
+CLOSE = (b"connection", b"close")
+HTML = (b"content-type", b"text/html; charset=UTF-8")
+
+
+def success(result: bytes) -> bytes:
+    """The body that carries a result, which is JSON already."""
+    return b'{"result":%b}' % result
+
+
+def failure(error: BusError) -> tuple[int, bytes]:
+    """Status and body of an error; in the HTTP form the code is the status."""
+    status = to_http(error.code)
+    shown: dict[str, Any] = {"code": status, "message": error.message}
+    if error.data is not None:
+        shown["data"] = error.data
+    return status, orjson.dumps({"error": shown})
+
+
+async def respond(
+    send: Send, status: int, body: bytes, *extra: tuple[bytes, bytes], kind: tuple[bytes, bytes] = JSON
+) -> None:
+    """Sends a whole answer."""
+    headers = [kind, (b"content-length", b"%d" % len(body)), *extra]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def preflight(send: Send, *headers: tuple[bytes, bytes]) -> None:
+    """Tells a browser that a page may send the request it asks about."""
+    await send({"type": "http.response.start", "status": 204, "headers": list(headers)})
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def respond_early(send: Send, receive: Receive, status: int, body: bytes, *extra: tuple[bytes, bytes]) -> None:
+    """Answers before the request's body has been read, and throws a part of that away.
+
+    Closing with unread bytes would reset the connection, and the client would not see the answer.
+    """
+    headers = [JSON, (b"content-length", b"%d" % len(body)), CLOSE, *extra]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body, "more_body": True})
+    try:
+        async with asyncio.timeout(DRAIN_SECONDS):
+            await _drain(receive)
+    except TimeoutError:
+        pass
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def _drain(receive: Receive) -> None:
+    drained, more = 0, True
+    while more and drained < DRAIN_BYTES:
+        message = await receive()
+        drained += len(message.get("body", b""))
+        more = message.get("more_body", False)

@@ -1,0 +1,98 @@
+"""The bridge put together: what a session of the bus offers, over HTTP and websockets."""
+
+import asyncio
+
+from bus.calls import Caller, Session
+from bus.topics import Topics
+from schemas import METHODS
+
+from .asgi import Application
+from .auth import Gate
+from .clients import Clients
+from .commands import Commands
+from .door import Door
+from .frames import GOING_AWAY
+from .jsonrpc import JsonRpc
+from .mqtt_socket import MqttFactory
+from .requests import Request
+from .routes import routes_of
+from .server import Server
+from .settings import BridgeSettings
+
+PING_EVERY = 20.0  # seconds; who has not answered by the next ping is cut
+
+
+class Bridge:
+    """Translates HTTP and websockets to topics and back, over one session that it does not own.
+
+    The session's client id is `client_id`; `mqtt` makes the broker's side of connections to `/mqtt`.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        topics: Topics,
+        client_id: str,
+        settings: BridgeSettings,
+        *,
+        mqtt: MqttFactory | None = None,
+    ) -> None:
+        self._gate = Gate(settings)
+        self._caller = Caller(session, topics, client_id)
+        self._clients = Clients(session, topics, client_id)
+        self._door = Door(settings, self._gate, self._clients, mqtt)
+        commands = Commands(self._caller, settings.max_requests)
+        routes = routes_of(METHODS, commands, self._clients, self._check)
+        jsonrpc = JsonRpc(self._clients, settings.max_requests)
+        app = Application(routes, self._gate, jsonrpc)
+        self._server = Server(app, self._door.connection, settings.host, settings.port)
+        self._pings: asyncio.Task[None] | None = None
+        self.url = ""
+
+    @property
+    def connections(self) -> int:
+        """Open websockets of clients that speak JSON-RPC."""
+        return len(self._clients.sockets)
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """What was refused or cut, by reason."""
+        return dict(self._door.counters)
+
+    async def start(self) -> None:
+        """Listens and answers; `url` then says where. Raises OSError where the address is taken."""
+        host, port = self._server.bind()
+        self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        self._clients.start()
+        await self._server.start()
+        self._pings = asyncio.create_task(self._ping(), name="bridge: pings")
+
+    async def stop(self) -> None:
+        """Fails what waits, closes all websockets (1001) and stops listening."""
+        if self._pings is not None:
+            self._pings.cancel()
+            await asyncio.wait([self._pings])
+            self._pings = None
+        self._caller.lost()
+        self._clients.fail()
+        for wire in self._door:
+            wire.close(GOING_AWAY, "the server is stopping")
+        await self._server.stop()
+
+    def lost(self) -> None:
+        """The session has lost the broker: what waits fails, and Klipper is out of sight for all websockets."""
+        self._caller.lost()
+        self._clients.lost()
+
+    def restored(self) -> None:
+        """The session is back: says again which websockets are open."""
+        self._clients.restored()
+
+    def _check(self, request: Request) -> None:
+        self._gate.check_page(request.seen, request.verb)
+
+    async def _ping(self) -> None:
+        while True:
+            await asyncio.sleep(PING_EVERY)
+            for wire in self._door:
+                wire.ping()

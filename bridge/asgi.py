@@ -1,0 +1,93 @@
+"""The HTTP application: a table of exact paths in front, Starlette behind it for the rest."""
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request as StarletteRequest
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from bus.errors import BusError, Internal, MethodNotAllowed, NotFound
+
+from .answers import HTML, JSON, failure, preflight, respond, respond_early, success
+from .auth import Gate, Seen, watched
+from .requests import Request
+from .routes import Endpoint, Routes
+
+log = logging.getLogger(__name__)
+
+CORS_METHODS = (b"access-control-allow-methods", b"GET, POST, PUT, DELETE, OPTIONS")
+CORS_HEADERS = (
+    b"access-control-allow-headers",
+    b"Origin, Accept, Content-Type, X-Requested-With, X-CRSF-Token, Authorization, X-Access-Token, X-Api-Key",
+)
+NOT_FOUND, TOO_LARGE = 404, 413
+
+Header = tuple[bytes, bytes]
+JsonRpc = Callable[[Request], Awaitable[bytes]]
+
+
+class Application:
+    """An ASGI application; `jsonrpc` answers `POST /server/jsonrpc`, whose answers have no envelope."""
+
+    def __init__(self, routes: Routes, gate: Gate, jsonrpc: JsonRpc) -> None:
+        self._routes = routes
+        self._gate = gate
+        self._jsonrpc = jsonrpc
+        self._rest = rest()
+        self._routes["/server/jsonrpc"] = {"POST": jsonrpc}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        verbs = self._routes.get(scope["path"])
+        if verbs is None:
+            return await self._rest(scope, receive, send)
+        seen = watched(scope["headers"])
+        shared = self._sharing(seen)
+        try:
+            endpoint = verbs.get(scope["method"])
+            if endpoint is None:
+                return await self._other(scope["method"], verbs, shared, send)
+            body = await self._answer(endpoint, scope, receive, seen)
+            kind = JSON if body else HTML  # the reference server's type for an empty answer
+            return await respond(send, 200, body, *shared, kind=kind)
+        except BusError as error:
+            status, body = failure(error)
+        except Exception:
+            log.exception("%s failed", scope["path"].encode("unicode_escape").decode())
+            status, body = failure(Internal("Internal error"))
+        if status == TOO_LARGE:
+            return await respond_early(send, receive, status, body, *shared)
+        return await respond(send, status, body, *shared)
+
+    async def _answer(self, endpoint: Endpoint, scope: Scope, receive: Receive, seen: Seen) -> bytes:
+        client = scope["client"]
+        request = Request(scope, receive, seen, self._gate.admit(client[0] if client else "", seen))
+        if endpoint is self._jsonrpc:
+            self._gate.check_page(seen, request.verb)
+            return await endpoint(request)
+        return success(await endpoint(request))
+
+    def _sharing(self, seen: Seen) -> tuple[Header, ...]:
+        origin = seen.get(b"origin")
+        if origin is None or not self._gate.shares(origin):
+            return ()
+        return ((b"access-control-allow-origin", origin), (b"vary", b"Origin"))
+
+    async def _other(self, verb: str, verbs: Mapping[str, Endpoint], shared: tuple[Header, ...], send: Send) -> None:
+        if verb == "OPTIONS" and shared:
+            return await preflight(send, *shared, CORS_METHODS, CORS_HEADERS)
+        status, body = failure(MethodNotAllowed("Method Not Allowed"))
+        return await respond(send, status, body, *shared, (b"allow", ", ".join(sorted(verbs)).encode()))
+
+
+def rest() -> ASGIApp:
+    """What has no row in the table; its errors have the same shape."""
+    return Starlette(exception_handlers={HTTPException: _refused})
+
+
+async def _refused(_: StarletteRequest, error: Exception) -> Response:
+    missing = isinstance(error, HTTPException) and error.status_code == NOT_FOUND
+    status, body = failure(NotFound("Not Found") if missing else Internal("Internal error"))
+    return Response(body, status, media_type="application/json; charset=UTF-8")

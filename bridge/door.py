@@ -1,0 +1,93 @@
+"""Where websockets come in: who may open one, on which path, and how many."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+from bus.errors import BusError, Forbidden, NotFound, Unavailable
+
+from .auth import Gate, Seen, watched
+from .clients import Clients, actor
+from .handshake import Handshake, acceptance, parse, refusal
+from .mqtt_socket import SUBPROTOCOL, MqttFactory, MqttSocket
+from .rpc_socket import RpcSocket
+from .settings import BridgeSettings
+from .socket import Talk, WebSocket
+
+RPC_PATH, MQTT_PATH = "/websocket", "/mqtt"
+
+
+class Door:
+    """Judges handshakes and keeps the list of open websockets."""
+
+    def __init__(self, settings: BridgeSettings, gate: Gate, clients: Clients, mqtt: MqttFactory | None) -> None:
+        self._settings = settings
+        self._gate = gate
+        self._clients = clients
+        self._mqtt = mqtt
+        self._addresses: Counter[str] = Counter()
+        self._open: dict[WebSocket, str] = {}
+        self.counters: Counter[str] = Counter()
+
+    def connection(self, **_: object) -> WebSocket:
+        """A protocol for a connection that asks to be upgraded; uvicorn's arguments are not needed."""
+        return WebSocket(self)
+
+    def enter(self, wire: WebSocket, request: bytes) -> Talk | None:
+        """Answers a handshake; None where it was refused."""
+        try:
+            handshake = parse(request)
+            seen = watched(handshake.headers)
+            talk = self._path(handshake)
+            address = self._gate.admit(wire.peer, seen)
+            self._check(address, seen)
+        except BusError as error:
+            self.counters["refused"] += 1
+            wire.refuse(refusal(error))
+            return None
+        self._open[wire] = address
+        self._addresses[address] += 1
+        return talk(handshake, wire, address)
+
+    def left(self, wire: WebSocket) -> None:
+        """An open websocket has ended."""
+        address = self._open.pop(wire)
+        self._addresses[address] -= 1
+        if not self._addresses[address]:
+            del self._addresses[address]
+
+    def slow(self) -> None:
+        """A websocket was cut because its client did not read."""
+        self.counters["slow_readers"] += 1
+
+    def __iter__(self) -> Iterator[WebSocket]:
+        return iter(list(self._open))
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def _path(self, handshake: Handshake) -> Callable[[Handshake, WebSocket, str], Talk]:
+        if handshake.path == RPC_PATH:
+            return self._enter_rpc
+        if handshake.path == MQTT_PATH and self._mqtt is not None and SUBPROTOCOL in handshake.subprotocols:
+            return self._enter_mqtt
+        raise NotFound("Not Found")
+
+    def _check(self, address: str, seen: Seen) -> None:
+        origin = seen.get(b"origin")
+        if origin is not None and not self._gate.is_origin(origin, seen):
+            raise Forbidden("Web pages from elsewhere may not connect; list their origin under 'cors_domains'")
+        settings = self._settings
+        if (
+            len(self._open) >= settings.max_websockets
+            or self._addresses[address] >= settings.max_websockets_per_address
+        ):
+            raise Unavailable("Too many websockets are open")
+
+    def _enter_rpc(self, handshake: Handshake, wire: WebSocket, address: str) -> Talk:
+        wire.write(acceptance(handshake.key))
+        return RpcSocket(self._clients, wire, actor("websocket", address))
+
+    def _enter_mqtt(self, handshake: Handshake, wire: WebSocket, address: str) -> Talk:
+        assert self._mqtt is not None  # noqa: S101 - narrows the type
+        wire.write(acceptance(handshake.key, SUBPROTOCOL))
+        return MqttSocket(wire, self._mqtt, address)

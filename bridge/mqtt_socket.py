@@ -1,0 +1,49 @@
+"""MQTT over websocket at `/mqtt`: the frames carry a byte stream (MQTT 3.1.1 section 6)."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from .frames import BINARY, UNSUPPORTED, frame
+from .socket import WebSocket
+
+SUBPROTOCOL = b"mqtt"
+NORMAL = 1000
+
+
+class Feed(Protocol):
+    """The broker's side of a connection."""
+
+    def feed(self, data: bytes, /) -> None:
+        """Bytes from the client; packets may be split anywhere."""
+
+    def lost(self) -> None:
+        """The connection has ended."""
+
+
+MqttFactory = Callable[[Callable[[bytes], None], Callable[[], None], str], Feed]
+"""Makes the broker's side from a write function, a close function and the client's address."""
+
+
+class MqttSocket:
+    """One client on `/mqtt`."""
+
+    def __init__(self, wire: WebSocket, factory: MqttFactory, address: str) -> None:
+        self._wire = wire
+        self._feed = factory(self._write, self._close, address)
+
+    def on_message(self, opcode: int, payload: bytes) -> None:
+        """Binary messages only (MQTT-6.0.0-1)."""
+        if opcode == BINARY:
+            self._feed.feed(payload)
+        else:
+            self._wire.close(UNSUPPORTED, "MQTT is binary")
+
+    def on_end(self) -> None:
+        """Tells the broker."""
+        self._feed.lost()
+
+    def _write(self, data: bytes) -> None:
+        self._wire.write(frame(BINARY, data))
+
+    def _close(self) -> None:
+        self._wire.close(NORMAL)

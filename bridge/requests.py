@@ -1,0 +1,53 @@
+"""One HTTP request on its way through the bridge."""
+
+from starlette.types import Receive, Scope
+
+from bus.envelope import MAX_REQUEST
+from bus.errors import TooLarge
+
+from .arguments import Arguments
+from .auth import Seen
+
+NO_ARGUMENTS = Arguments(b"", b"", b"")
+
+
+class Request:
+    """Verb, watched headers and caller of a request that was let in."""
+
+    __slots__ = ("_receive", "_scope", "address", "seen", "verb")
+
+    def __init__(self, scope: Scope, receive: Receive, seen: Seen, address: str) -> None:
+        self._scope = scope
+        self._receive = receive
+        self.verb: str = scope["method"]
+        self.seen = seen
+        self.address = address
+
+    async def arguments(self) -> Arguments:
+        """Query and body; raises TooLarge and InvalidParams."""
+        body = await self.body()
+        query = self._scope["query_string"]
+        if not body and not query:
+            return NO_ARGUMENTS
+        return Arguments(query, self.seen.get(b"content-type", b""), body)
+
+    async def body(self) -> bytes:
+        """The whole body; raises TooLarge as soon as it is known to be."""
+        claimed = self.seen.get(b"content-length")
+        if claimed is None and b"transfer-encoding" not in self.seen:
+            return b""
+        if claimed is not None and int(claimed) > MAX_REQUEST:
+            raise too_large()
+        body, more = b"", True
+        while more:
+            message = await self._receive()
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+            if len(body) > MAX_REQUEST:
+                raise too_large()
+        return body
+
+
+def too_large() -> TooLarge:
+    """The error for a body over the limit."""
+    return TooLarge(f"A request body holds at most {MAX_REQUEST} bytes; upload large content as a file")

@@ -1,0 +1,91 @@
+"""The method table turned into HTTP routes: exact paths, a verb each, no handler per method."""
+
+from collections.abc import Awaitable, Callable, Mapping
+
+import orjson
+
+from bus.envelope import dumps
+from bus.errors import InvalidParams
+from schemas import AnyMethod, Arguments
+
+from .clients import Clients, actor
+from .commands import Commands
+from .requests import NO_ARGUMENTS, Request
+
+Endpoint = Callable[[Request], Awaitable[bytes]]
+Routes = dict[str, dict[str, Endpoint]]
+
+NO_PARAMS = b"{}"
+KEPT = 1000  # actors remembered by address
+
+
+class Actors:
+    """Actors of HTTP requests as JSON, by address."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, bytes] = {}
+
+    def of(self, address: str) -> bytes:
+        """The actor of an address."""
+        known = self._known.get(address)
+        if known is None:
+            if len(self._known) >= KEPT:
+                self._known.clear()
+            known = self._known[address] = actor("http", address)
+        return known
+
+
+def routes_of(
+    methods: Mapping[str, AnyMethod], commands: Commands, clients: Clients, check: Callable[[Request], None]
+) -> Routes:
+    """Path -> verb -> endpoint for every row with an HTTP form; `check` guards rows that change something."""
+    found: Routes = {}
+    actors = Actors()
+    for row in methods.values():
+        endpoint = (
+            _subscribing(row, commands, clients, actors) if row.flags.connection else _calling(row, commands, actors)
+        )
+        if row.flags.changes:
+            endpoint = _guarded(endpoint, check)
+        for route in row.http:
+            verb, path = route.split(" ", 1)
+            found.setdefault(path, {})[verb] = endpoint
+    return found
+
+
+def _guarded(endpoint: Endpoint, check: Callable[[Request], None]) -> Endpoint:
+    def guarded(request: Request) -> Awaitable[bytes]:
+        check(request)
+        return endpoint(request)
+
+    return guarded
+
+
+def _calling(row: AnyMethod, commands: Commands, actors: Actors) -> Endpoint:
+    name, by_object = row.name, row.flags.arguments is Arguments.OBJECTS
+
+    async def call(request: Request) -> bytes:
+        arguments = await request.arguments()
+        if arguments is NO_ARGUMENTS and not by_object:
+            params = NO_PARAMS
+        else:
+            params = orjson.dumps(arguments.objects() if by_object else arguments.named())
+        return await commands.run(name, params, actors.of(request.address))
+
+    return call
+
+
+def _subscribing(row: AnyMethod, commands: Commands, clients: Clients, actors: Actors) -> Endpoint:
+    """Over HTTP a subscription is made for a live websocket, which then gets the updates."""
+
+    async def subscribe(request: Request) -> bytes:
+        arguments = await request.arguments()
+        socket = clients.sockets.get(arguments.connection or 0)
+        if socket is None:
+            raise InvalidParams("connection_id must name an open websocket")
+        params = arguments.objects()
+        body = await commands.run(row.name, dumps(params), actors.of(request.address), socket.number)
+        socket.follow(params["objects"], orjson.loads(body).get("revision"))
+        return body
+
+    return subscribe

@@ -1,0 +1,86 @@
+"""A JSON-RPC websocket: requests up, answers and notifications down, and the subscriptions asked for on it."""
+
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from bus.envelope import NULL, id_of
+from schemas.printer import OBJECTS_SUBSCRIBE
+
+from .frames import TEXT, frame
+from .socket import WebSocket
+from .subscriptions import Objects
+
+if TYPE_CHECKING:
+    from .clients import Clients
+
+MAX_ASKED = 100  # subscriptions of one websocket that wait for their answer; older ones are forgotten
+_MARK = b"objects.subscribe"
+
+
+class RpcSocket:
+    """One client on `/websocket`; its number is its connection id."""
+
+    def __init__(self, clients: "Clients", wire: WebSocket, who: bytes) -> None:
+        self._clients = clients
+        self._wire = wire
+        self._asked: deque[tuple[bytes, Objects]] = deque(maxlen=MAX_ASKED)
+        self.number = clients.open(self, who)
+        clients.sockets[self.number] = self
+
+    def on_message(self, opcode: int, payload: bytes) -> None:
+        """Text and binary messages are the same to us; the router finds what is wrong with them."""
+        if _MARK in payload:
+            self._remember(payload)
+        self._clients.request(self.number, payload)
+
+    def on_end(self) -> None:
+        """Leaves nothing behind."""
+        clients = self._clients
+        clients.subscriptions.drop(self)
+        clients.sockets.pop(self.number, None)
+        clients.close(self.number)
+
+    def on_answer(self, payload: bytes) -> None:
+        """An answer, sent at once; a subscription starts right behind it."""
+        if not payload:
+            return
+        self._wire.write(frame(TEXT, payload))
+        if self._asked:
+            self._install(payload)
+
+    def send_frame(self, data: bytes) -> None:
+        """Sends a finished frame."""
+        self._wire.write(data)
+
+    def follow(self, objects: Objects, revision: int | None) -> None:
+        """Replaces the subscription; nothing happens on a websocket that has ended meanwhile."""
+        if self.number in self._clients.sockets:
+            self._clients.subscriptions.install(self, objects, revision)
+
+    def _remember(self, payload: bytes) -> None:
+        try:
+            parsed = orjson.loads(payload)
+        except orjson.JSONDecodeError:
+            return
+        for request in parsed if isinstance(parsed, list) else [parsed]:
+            if isinstance(request, dict) and request.get("method") == OBJECTS_SUBSCRIBE.name:
+                params, request_id = request.get("params"), id_of(request)
+                if isinstance(params, dict) and request_id != NULL:
+                    self._asked.append((request_id, params.get("objects") or {}))
+
+    def _install(self, payload: bytes) -> None:
+        parsed = orjson.loads(payload)
+        for answer in parsed if isinstance(parsed, list) else [parsed]:
+            if isinstance(answer, dict):
+                self._settle(answer)
+
+    def _settle(self, answer: dict[str, Any]) -> None:
+        answered = id_of(answer)
+        for asked in self._asked:
+            if asked[0] == answered:
+                self._asked.remove(asked)
+                if "result" in answer:
+                    self.follow(asked[1], answer["result"].get("revision"))
+                return

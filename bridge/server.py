@@ -1,0 +1,62 @@
+"""uvicorn in our loop: bound before it starts, without signal handlers, and quick to stop."""
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import Any, cast
+
+import uvicorn
+from starlette.types import ASGIApp
+
+BACKLOG = 2048
+KEEP_ALIVE = 75  # seconds that an idle HTTP connection is kept
+STOP_WAIT = 1  # seconds for answers under way when the server stops
+
+
+class Server:
+    """Serves one application on one address; `websocket` makes the protocol of an upgraded connection."""
+
+    def __init__(self, app: ASGIApp, websocket: Callable[..., asyncio.Protocol], host: str, port: int) -> None:
+        self._config = uvicorn.Config(
+            cast(Any, app),
+            ws=cast(type[asyncio.Protocol], websocket),
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            backlog=BACKLOG,
+            timeout_keep_alive=KEEP_ALIVE,
+            timeout_graceful_shutdown=STOP_WAIT,
+        )
+        self._host = host
+        self._port = port
+        self._socket: socket.socket | None = None
+        self._server: uvicorn.Server | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def bind(self) -> tuple[str, int]:
+        """Takes the address, from when on connections queue; what was bound. Raises OSError."""
+        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+        self._socket = socket.create_server((self._host, self._port), family=family, backlog=BACKLOG)
+        host, port = self._socket.getsockname()[:2]
+        return str(host), int(port)
+
+    async def start(self) -> None:
+        """Answers from now on."""
+        assert self._socket is not None, "bind first"  # noqa: S101
+        # The steps of `Server.serve` without its signal handlers: signals belong to the program.
+        self._config.load()
+        self._server = uvicorn.Server(self._config)
+        self._server.lifespan = self._config.lifespan_class(self._config)
+        await self._server.startup(sockets=[self._socket])
+        self._task = asyncio.create_task(self._server.main_loop(), name="bridge: http")
+
+    async def stop(self) -> None:
+        """Answers what is under way, then closes; within `STOP_WAIT` and a little."""
+        if self._server is None or self._task is None:
+            return
+        self._server.should_exit = True
+        await self._task
+        await self._server.shutdown(sockets=[self._socket] if self._socket is not None else None)
+        self._server = self._task = self._socket = None

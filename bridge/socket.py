@@ -1,0 +1,178 @@
+"""A websocket connection: handshake, frames, control frames, closing and the bounds that keep it harmless."""
+
+import asyncio
+from typing import Protocol
+
+from .frames import (
+    BINARY,
+    CLOSE,
+    NO_STATUS,
+    PING,
+    PONG,
+    TEXT,
+    FrameReader,
+    Violation,
+    close_code,
+    close_frame,
+    frame,
+    require_text,
+)
+
+MAX_MESSAGE = 16 << 20  # bytes of one message
+MAX_QUEUED = 8 << 20  # bytes waiting for a slow reader, who is then cut
+READ_PAUSE = 1 << 20  # bytes waiting for a reader from which on nothing more is read from it
+CLOSE_WAIT = 2.0  # seconds for the peer to end the connection after our close frame
+
+
+class Talk(Protocol):
+    """What happens on an open websocket."""
+
+    def on_message(self, opcode: int, payload: bytes) -> None:
+        """A whole text (checked to be UTF-8) or binary message."""
+
+    def on_end(self) -> None:
+        """The websocket has ended; called once."""
+
+
+class Keeper(Protocol):
+    """Lets websockets in and knows which are open."""
+
+    def enter(self, wire: "WebSocket", request: bytes) -> Talk | None:
+        """Answers a handshake; None where it was refused."""
+
+    def left(self, wire: "WebSocket") -> None:
+        """A websocket that was let in has ended."""
+
+    def slow(self) -> None:
+        """A websocket is being cut because its client does not read."""
+
+
+class WebSocket(asyncio.Protocol):
+    """One connection, from the handshake that its keeper judges to its end."""
+
+    def __init__(self, keeper: Keeper) -> None:
+        self._keeper = keeper
+        self._transport: asyncio.Transport | None = None
+        self._talk: Talk | None = None
+        self._reader = FrameReader(MAX_MESSAGE, self._on_frame)
+        self._timer: asyncio.TimerHandle | None = None
+        self._closing = False
+        self.peer = ""
+        self.silent = False  # nothing has arrived since the last ping
+
+    # -- the transport's side
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Takes over a connection whose first bytes were a request to upgrade."""
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - narrows the type
+        self._transport = transport
+        peer = transport.get_extra_info("peername")
+        self.peer = str(peer[0]) if peer else ""
+        transport.set_write_buffer_limits(high=READ_PAUSE)
+
+    def data_received(self, data: bytes) -> None:
+        """Handshake first, frames then; after our close frame nothing counts any more."""
+        if self._closing:
+            return
+        self.silent = False
+        if self._talk is None:
+            self._talk = self._keeper.enter(self, data)
+            return
+        try:
+            self._reader.feed(data)
+        except Violation as broken:
+            self.close(broken.code, broken.reason)
+
+    def pause_writing(self) -> None:
+        """A peer that does not read its answers may not ask for more."""
+        if self._transport is not None:
+            self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """It has caught up."""
+        if self._transport is not None:
+            self._transport.resume_reading()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The wire is gone."""
+        self._transport = None
+        self._finish()
+        if self._timer is not None:
+            self._timer.cancel()
+
+    # -- our side
+
+    @property
+    def queued(self) -> int:
+        """Bytes that the peer has not taken yet."""
+        return self._transport.get_write_buffer_size() if self._transport is not None else 0
+
+    def write(self, data: bytes) -> None:
+        """Sends bytes as they are; a peer that is too far behind is cut instead."""
+        transport = self._transport
+        if transport is None or self._closing or transport.is_closing():
+            return
+        waiting = transport.get_write_buffer_size()
+        if waiting and waiting + len(data) > MAX_QUEUED:
+            self._keeper.slow()
+            self.abort()
+            return
+        transport.write(data)
+
+    def refuse(self, answer: bytes) -> None:
+        """Answers the handshake with something else than an upgrade, and ends."""
+        self.write(answer)
+        self._closing = True
+        if self._transport is not None:
+            self._transport.close()
+
+    def close(self, code: int, reason: str = "") -> None:
+        """Says why and ends; what the peer still sends is thrown away, so that it can read the reason."""
+        if self._closing or self._transport is None:
+            return
+        self.write(close_frame(code, reason))
+        self._finish()
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+            self._timer = asyncio.get_running_loop().call_later(CLOSE_WAIT, self.abort)
+        else:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Ends at once, whatever is still queued."""
+        self._finish()
+        if self._transport is not None:
+            self._transport.abort()
+
+    def ping(self) -> None:
+        """Asks whether the peer is still there; cuts it where the last question went unanswered."""
+        if self.silent:
+            return self.abort()
+        self.silent = True
+        return self.write(frame(PING, b""))
+
+    def _finish(self) -> None:
+        self._closing = True
+        self._reader.stop()
+        talk, self._talk = self._talk, None
+        if talk is not None:
+            talk.on_end()
+            self._keeper.left(self)
+
+    def _on_frame(self, opcode: int, payload: bytes) -> None:
+        if opcode in (TEXT, BINARY):
+            if opcode == TEXT:
+                require_text(payload)
+            if self._talk is not None:
+                self._talk.on_message(opcode, payload)
+        elif opcode == PING:
+            self.write(frame(PONG, payload))
+        elif opcode == CLOSE:
+            self._on_close(payload)
+
+    def _on_close(self, payload: bytes) -> None:
+        code = close_code(payload)
+        self.write(frame(CLOSE, b"") if code == NO_STATUS else close_frame(code))
+        self._finish()
+        if self._transport is not None:
+            self._transport.close()

@@ -1,0 +1,123 @@
+"""Which websocket follows which printer objects, and the status updates that each one gets."""
+
+from collections import deque
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import orjson
+
+from schemas.printer import STATUS_UPDATE
+
+from .frames import TEXT, frame
+
+RECENT = 64  # deltas kept for subscriptions whose answer is still on its way: 16 s at Klipper's 4 Hz
+
+Objects = Mapping[str, list[str] | None]
+Status = dict[str, dict[str, Any]]
+
+
+class Follower(Protocol):
+    """A websocket that can be sent finished frames."""
+
+    def send_frame(self, data: bytes) -> None: ...
+
+
+class Delta:
+    """Fields that changed, at Klipper's time, with the revision that orders changes and full states."""
+
+    __slots__ = ("eventtime", "revision", "status")
+
+    def __init__(self, payload: bytes) -> None:
+        parsed = orjson.loads(payload)
+        self.revision: int = parsed["revision"]
+        self.eventtime: float = parsed["eventtime"]
+        self.status: Status = parsed["status"]
+
+
+class Group:
+    """All followers of exactly the same objects and fields: filtered and encoded once for all of them."""
+
+    __slots__ = ("_fields", "followers")
+
+    def __init__(self, objects: Objects) -> None:
+        self._fields = {name: None if fields is None else frozenset(fields) for name, fields in objects.items()}
+        self.followers: set[Follower] = set()
+
+    def update(self, delta: Delta) -> bytes | None:
+        """The frame with what was asked for and changed; None where that is nothing."""
+        status = self._pick(delta.status)
+        if not status:
+            return None
+        message = {"jsonrpc": "2.0", "method": STATUS_UPDATE.name, "params": [status, delta.eventtime]}
+        return frame(TEXT, orjson.dumps(message))
+
+    def _pick(self, changed: Status) -> Status:
+        picked: Status = {}
+        for name, values in changed.items():
+            fields = self._fields.get(name, ())
+            if fields is None:
+                picked[name] = values
+            elif fields and (wanted := {field: value for field, value in values.items() if field in fields}):
+                picked[name] = wanted
+        return picked
+
+
+def key_of(objects: Objects) -> bytes:
+    """Equal for equal subscriptions, in whatever order they were written."""
+    plain = {name: None if fields is None else sorted(set(fields)) for name, fields in objects.items()}
+    return orjson.dumps(plain, option=orjson.OPT_SORT_KEYS)
+
+
+class Subscriptions:
+    """One subscription per websocket; a new one replaces it."""
+
+    def __init__(self) -> None:
+        self._groups: dict[bytes, Group] = {}
+        self._keys: dict[Follower, bytes] = {}
+        self._recent: deque[Delta] = deque(maxlen=RECENT)
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def install(self, follower: Follower, objects: Objects, revision: int | None) -> None:
+        """Follows objects from the state with this revision on; changes that overtook that state are sent now."""
+        self.drop(follower)
+        if not objects:
+            return
+        key = key_of(objects)
+        group = self._groups.get(key)
+        if group is None:
+            group = self._groups[key] = Group(objects)
+        group.followers.add(follower)
+        self._keys[follower] = key
+        for delta in self._recent:
+            if revision is not None and delta.revision > revision and (update := group.update(delta)):
+                follower.send_frame(update)
+
+    def drop(self, follower: Follower) -> None:
+        """Ends the subscription of a websocket."""
+        key = self._keys.pop(follower, None)
+        if key is None:
+            return
+        followers = self._groups[key].followers
+        followers.discard(follower)
+        if not followers:
+            del self._groups[key]
+
+    def clear(self) -> None:
+        """Ends all subscriptions: Klipper is gone."""
+        self._groups.clear()
+        self._keys.clear()
+        self._recent.clear()
+
+    def on_delta(self, payload: bytes) -> None:
+        """Sends each group its part of what changed."""
+        delta = Delta(payload)
+        if self._recent and delta.revision <= self._recent[-1].revision:
+            self._recent.clear()  # the source started anew: its older revisions mean nothing now
+        self._recent.append(delta)
+        for group in list(self._groups.values()):
+            update = group.update(delta)
+            if update is not None:
+                for follower in list(group.followers):
+                    follower.send_frame(update)
