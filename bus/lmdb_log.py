@@ -1,0 +1,410 @@
+"""The event log on disk: LMDB files, each a segment of the log, and the one who writes them."""
+
+import logging
+import sys
+from bisect import bisect_right
+from collections.abc import Collection, Sequence
+from errno import EIO
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from threading import Lock, RLock, Thread
+from typing import Any, Final
+from uuid import UUID, uuid4
+
+import lmdb
+
+from .clock import SYSTEM, Clock
+from .errors import BusError, OutOfSpace, Unavailable
+from .log import Append, Ledger, Plan, StoredEvent, only
+from .log_check import LogState, examine
+from .log_checkpoint import carried
+from .log_files import (
+    FULL,
+    Reserve,
+    WriterLock,
+    file_digest,
+    index_path,
+    is_full,
+    judge_filesystem,
+    remove_segment,
+    segment_path,
+    sync_directory,
+)
+from .log_index import SegmentIndex, StreamIndex, load
+from .log_record import START, DamagedRecord, Item, NewEvent, Position, decode, pack_key
+
+SEGMENT_BYTES: Final = 64 << 20
+RESERVE_BYTES: Final = 16 << 20
+MAP_SLACK: Final = 32 << 20
+"""Room in the map above the size of a segment: for a whole transaction, and pages that readers hold on to."""
+OPEN_SEALED: Final = 2
+"""How many sealed segments stay mapped for readers."""
+PROBE_SLACK: Final = 64 << 10
+RESERVE_RETRY_SECONDS: Final = 60.0
+
+log = logging.getLogger(__name__)
+
+
+def environment(path: Path, **options: Any) -> lmdb.Environment:
+    """An LMDB file in the 0.9 format; lmdb 3 bundles two formats that cannot read each other, older ones know one."""
+    options |= {"subdir": False, "mode": 0o640}
+    try:
+        return lmdb.open(str(path), lib_version=0, **options)
+    except TypeError:
+        return lmdb.open(str(path), **options)
+
+
+def structure_problem(path: Path) -> str | None:
+    """What is wrong with the pages of a file nobody writes; None when nothing is, or this build cannot tell."""
+    if sys.maxsize < 1 << 32:  # the checker knows 64-bit files only
+        return None
+    try:
+        from lmdb import verify
+    except ImportError:
+        return None
+    try:
+        problems: list[str] = verify.verify(str(path), subdir=False)  # type: ignore[no-untyped-call]
+    except verify.VerifyError as error:
+        return str(error)
+    return problems[0] if problems else None
+
+
+class Segment:
+    """One LMDB file: the records from `first` on, and where their streams are; to write it, `map_bytes` is given."""
+
+    def __init__(self, path: Path, first: Position, index: StreamIndex, *, map_bytes: int = 0) -> None:
+        self.path = path
+        self.first = first
+        self.index = index
+        if map_bytes:
+            self._env = environment(path, map_size=map_bytes, metasync=True, sync=True, writemap=False)
+            self._env.reader_check()
+        else:
+            self._env = environment(path, readonly=True, create=False)
+            self._env.set_mapsize(0)
+        self._page_bytes = self._env.stat()["psize"]
+
+    def write(self, items: list[Item]) -> None:
+        """Add records behind the last one in one synchronous transaction."""
+        with self._env.begin(write=True) as txn:
+            _, added = txn.cursor().putmulti(items, append=True)
+            if added != len(items):
+                raise Unavailable(f"{self.path.name}: records are out of order")
+
+    def rehearse(self) -> None:
+        """Begin to write and take it back: touches what a damaged file would break on."""
+        with self._env.begin(write=True) as txn:
+            txn.put(pack_key(self.last() + 1), b"")
+            txn.abort()
+
+    def scan(self, after: Position, limit: int) -> list[Item]:
+        """Up to `limit` records behind a position."""
+        with self._env.begin() as txn:
+            cursor = txn.cursor()
+            if not cursor.set_range(pack_key(max(after + 1, self.first))):
+                return []
+            return [item for _, item in zip(range(limit), cursor, strict=False)]
+
+    def pick(self, stream: str, after: Position, limit: int) -> list[Item]:
+        """Up to `limit` records of one stream behind a position."""
+        keys = [pack_key(seq) for seq in self.index.after(stream, after, limit)]
+        with self._env.begin() as txn:
+            return [(key, txn.get(key, b"")) for key in keys]
+
+    def last(self) -> Position:
+        """The last sequence number, `first - 1` when the segment is empty."""
+        with self._env.begin() as txn:
+            cursor = txn.cursor()
+            return int.from_bytes(cursor.key(), "big") if cursor.last() else self.first - 1
+
+    def used(self) -> int:
+        """Bytes of the map that have been used."""
+        return int(self._env.info()["last_pgno"] + 1) * self._page_bytes
+
+    def close(self) -> None:
+        """Let go of the map."""
+        self._env.close()
+
+
+def create_segment(directory: Path, first: Position, map_bytes: int) -> Segment:
+    """A new, empty segment; it gets its name only when it is complete."""
+    path = segment_path(directory, first)
+    fresh = path.with_suffix(".new")
+    remove_segment(fresh)
+    try:
+        Segment(fresh, first, StreamIndex(), map_bytes=map_bytes).close()
+        fresh.replace(path)
+        sync_directory(directory)
+    finally:
+        remove_segment(fresh)
+    return Segment(path, first, StreamIndex(), map_bytes=map_bytes)
+
+
+class Shelf:
+    """The sealed segments: mapped when they are read, and only if their file is what was sealed."""
+
+    def __init__(self, directory: Path, trusted: Collection[Position]) -> None:
+        self._directory = directory
+        self._trusted = set(trusted)
+        self._open: dict[Position, Segment] = {}
+
+    def get(self, first: Position) -> Segment:
+        """A sealed segment for reading; Unavailable when it is damaged (a damaged map can kill the process)."""
+        segment = self._open.pop(first, None) or self._load(first)
+        self.put(segment)
+        return segment
+
+    def put(self, segment: Segment) -> None:
+        """Keep a segment open as the most recently used."""
+        self._open[segment.first] = segment
+        self._trusted.add(segment.first)
+        while len(self._open) > OPEN_SEALED:
+            self.drop(next(iter(self._open)))
+
+    def drop(self, first: Position) -> None:
+        """Let go of a segment."""
+        if segment := self._open.pop(first, None):
+            segment.close()
+
+    def close(self) -> None:
+        """Let go of all."""
+        for first in list(self._open):
+            self.drop(first)
+
+    def _load(self, first: Position) -> Segment:
+        path = segment_path(self._directory, first)
+        index = load(path)
+        if index is None or (first not in self._trusted and index.digest != file_digest(path)):
+            index_path(path).unlink(missing_ok=True)
+            raise Unavailable(f"the log segment {path.name} is damaged; it is checked and repaired at the next start")
+        return Segment(path, first, index.index)
+
+
+class LmdbLog:
+    """The event log in a directory, made by `open`. One process writes; others may read the files."""
+
+    def __init__(self, directory: Path, state: LogState, active: Segment, segment_bytes: int, clock: Clock) -> None:
+        self.epoch = state.epoch
+        self.recoveries = tuple(state.recoveries)
+        self.warning: str | None = None
+        self._directory = directory
+        self._clock = clock
+        self._segment_bytes = segment_bytes
+        self._firsts = [*state.firsts[:-1], active.first]
+        self._active = active
+        self._shelf = Shelf(directory, state.trusted)
+        self._ledger = Ledger()
+        self._ledger.load(state.known)
+        self._writing = Lock()
+        self._reading = RLock()
+        self._sealing: Thread | None = None
+        self._stopped: str | None = None
+        self._suspect = False
+        self._lock: WriterLock | None = None
+        self._reserve = Reserve(directory, 0)
+        self._reserve_due: float | None = None
+
+    @classmethod
+    def open(
+        cls,
+        directory: Path,
+        *,
+        segment_bytes: int = SEGMENT_BYTES,
+        reserve_bytes: int = RESERVE_BYTES,
+        clock: Clock = SYSTEM,
+    ) -> "LmdbLog":
+        """Open for writing, or make, the log in a directory. Blocks: what was not closed properly is checked first.
+
+        Unavailable when another process writes it, or the file system cannot hold it. `recoveries` says what was
+        damaged, `warning` what is doubtful about the place.
+        """
+        directory.mkdir(parents=True, exist_ok=True)
+        warning = judge_filesystem(directory)
+        lock = WriterLock(directory)
+        try:
+            state, active = _open_active(directory, segment_bytes + MAP_SLACK)
+        except BaseException:
+            lock.release()
+            raise
+        opened = cls(directory, state, active, segment_bytes, clock)
+        opened._lock, opened.warning = lock, warning
+        opened._reserve = Reserve(directory, reserve_bytes)
+        opened._reserve.take()
+        if warning:
+            log.warning("%s", warning)
+        return opened
+
+    def append(
+        self, stream: str, events: Sequence[NewEvent], *, append_id: UUID, expected: Position | None = None
+    ) -> Position:
+        return only(self.commit([Append(stream, events, append_id, expected)]))
+
+    def commit(self, appends: Sequence[Append], stored: list[StoredEvent] | None = None) -> list[Position | BusError]:
+        results: list[Position | BusError] = []
+        with self._writing:
+            while len(results) < len(appends):
+                results += self._transact(appends[len(results) :], stored)
+        return results
+
+    def _transact(self, appends: Sequence[Append], stored: list[StoredEvent] | None) -> list[Position | BusError]:
+        plan = self._ledger.plan(appends, self._clock.wall())
+        if not plan.items:
+            return plan.results
+        try:
+            self._write(plan)
+        except BusError as error:
+            head = self._ledger.head
+            return [error if isinstance(result, int) and result > head else result for result in plan.results]
+        for event in plan.events:
+            self._active.index.add(event.stream, event.seq)
+        self._ledger.apply(plan)
+        if stored is not None:
+            stored += plan.events
+        return plan.results
+
+    def _write(self, plan: Plan) -> None:
+        if self._stopped:
+            raise Unavailable(self._stopped)
+        while True:
+            try:
+                self._put(plan)
+                break
+            except (lmdb.Error, OSError) as error:
+                if not self._is_space(error, plan.size):
+                    raise self._stop(error) from error
+                self._reserve_due = self._clock.monotonic() + RESERVE_RETRY_SECONDS
+                if not self._reserve.give_up():
+                    raise OutOfSpace("the disk is full: nothing can be added to the event log") from error
+                log.warning("the disk is full: the event log goes on in its reserve")
+        if self._reserve_due is not None and self._clock.monotonic() >= self._reserve_due:
+            self._reserve_due = None
+            self._reserve.take()
+
+    def _put(self, plan: Plan) -> None:
+        if self._active.used() + plan.size > self._segment_bytes:
+            self._roll()
+        try:
+            self._active.write(plan.items)
+        except lmdb.MapFullError:  # a reader that stays keeps every page from being used again
+            self._roll()
+            self._active.write(plan.items)
+
+    def _is_space(self, error: Exception, size: int) -> bool:
+        code = error.code if isinstance(error, lmdb.Error) else getattr(error, "errno", 0)
+        return code in FULL or (code == EIO and is_full(self._directory, self._active.used(), size + PROBE_SLACK))
+
+    def _stop(self, error: Exception) -> Unavailable:
+        self._stopped = f"the event log stopped: {error}"
+        log.critical("%s; nothing more is written until the next start", self._stopped)
+        return Unavailable(self._stopped)
+
+    def _roll(self) -> None:
+        """Go on in a new segment, and seal the old one beside."""
+        if self._ledger.head < self._active.first:
+            return
+        fresh = create_segment(self._directory, self._ledger.head + 1, self._segment_bytes + MAP_SLACK)
+        with self._reading:
+            sealed, self._active = self._active, fresh
+            self._firsts.append(fresh.first)
+            self._shelf.put(sealed)
+        self._finish_sealing()
+        summary = self._summary(sealed)
+        self._sealing = Thread(target=_seal, args=(sealed.path, summary), name="log-seal")
+        self._sealing.start()
+
+    def _summary(self, segment: Segment) -> SegmentIndex:
+        tails, appends = dict(self._ledger.tails), self._ledger.window.latest()
+        return SegmentIndex(segment.first, self._ledger.head, tails=tails, appends=appends, index=segment.index)
+
+    def _finish_sealing(self) -> None:
+        if self._sealing is not None:
+            self._sealing.join()
+            self._sealing = None
+
+    def read(self, after: Position = START, *, stream: str | None = None, limit: int = 500) -> Sequence[StoredEvent]:
+        items: list[Item] = []
+        with self._reading:
+            at = max(bisect_right(self._firsts, after + 1) - 1, 0)
+            while len(items) < limit and at < len(self._firsts):
+                segment, wanted = self._segment(at), limit - len(items)
+                items += segment.scan(after, wanted) if stream is None else segment.pick(stream, after, wanted)
+                at += 1
+        try:
+            return decode(items)
+        except (DamagedRecord, ValueError) as error:
+            self._suspect = True
+            raise Unavailable(f"the event log is damaged: {error}; it is repaired at the next start") from error
+
+    def _segment(self, at: int) -> Segment:
+        if self._lock is None:
+            raise Unavailable("the event log is closed")
+        first = self._firsts[at]
+        return self._active if first == self._active.first else self._shelf.get(first)
+
+    def head(self) -> Position:
+        return self._ledger.head
+
+    def position(self, stream: str) -> Position:
+        return self._ledger.tails.get(stream, START)
+
+    def boundaries(self) -> Sequence[Position]:
+        return tuple(self._firsts)
+
+    def trim(self, before: Position, keep: Collection[str], stored: list[StoredEvent] | None = None) -> Position:
+        with self._writing:
+            drop = [first for first, after in pairwise(self._firsts) if after <= before]
+            if not drop:
+                return self._firsts[0]
+            self._finish_sealing()
+            boundary = self._firsts[len(drop)]
+            for stream in sorted(keep):
+                for event in carried(partial(self.read, stream=stream), boundary):
+                    only(self._transact([Append(stream, [event], uuid4())], stored))
+            self._drop(drop)
+            return boundary
+
+    def _drop(self, drop: Sequence[Position]) -> None:
+        with self._reading:
+            del self._firsts[: len(drop)]
+            for first in drop:
+                self._shelf.drop(first)
+                remove_segment(segment_path(self._directory, first))
+        self._ledger.forget(self._firsts[0])
+        sync_directory(self._directory)
+
+    def close(self) -> None:
+        with self._writing, self._reading:
+            if self._lock is None:
+                return
+            self._finish_sealing()
+            self._active.close()
+            self._shelf.close()
+            if not (self._stopped or self._suspect):
+                _seal(self._active.path, self._summary(self._active), sealed=False)
+            self._lock.release()
+            self._lock = None
+            self._stopped = "the event log is closed"
+
+
+def _seal(path: Path, summary: SegmentIndex, *, sealed: bool = True) -> None:
+    """Write an index; without one the segment is only checked at the next start."""
+    try:
+        summary.save(path, file_digest(path) if sealed else None)
+    except OSError as error:
+        log.warning("the index of %s cannot be written: %s", path.name, error)
+
+
+def _open_active(directory: Path, map_bytes: int) -> tuple[LogState, Segment]:
+    """Examine a log and map its last segment, whose index is removed: it says `closed properly`."""
+    state = examine(directory)
+    if not state.firsts:
+        return state, create_segment(directory, START + 1, map_bytes)
+    path = segment_path(directory, state.firsts[-1])
+    active = Segment(path, state.firsts[-1], state.known.index, map_bytes=map_bytes)
+    index_path(path).unlink(missing_ok=True)
+    sync_directory(directory)
+    if active.last() == state.known.last:
+        return state, active
+    active.close()
+    return _open_active(directory, map_bytes)

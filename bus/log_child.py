@@ -1,0 +1,83 @@
+"""The child process that looks at a segment file: what is wrong with the file may kill it, and only it."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+import orjson
+
+from .lmdb_log import MAP_SLACK, Segment, structure_problem
+from .log_index import StreamIndex, build
+from .log_pages import committed_last, salvaged
+from .log_record import DamagedRecord, Item, Position, summary
+
+PAGE: Final = 2000
+
+
+def inspect(path: Path, first: Position) -> dict[str, object]:
+    """Read everything, leave an index beside the file; the last verified position and the problem, if there is one."""
+    if problem := structure_problem(path):
+        return {"last": first - 1, "problem": problem}
+    segment = Segment(path, first, StreamIndex(), map_bytes=path.stat().st_size + MAP_SLACK)
+    segment.rehearse()
+    found: list[tuple[Position, str, bytes]] = []
+    try:
+        for row in _rows(segment, first):
+            found.append(row)
+    except (DamagedRecord, ValueError) as error:
+        return {"last": first + len(found) - 1, "problem": str(error)}
+    finally:
+        segment.close()
+    made = build(first, found)
+    made.save(path)
+    return {"last": made.last}
+
+
+def scan(path: Path, first: Position) -> dict[str, object]:
+    """Verify the records of a segment that another process may be writing."""
+    segment = Segment(path, first, StreamIndex())
+    last = first - 1
+    try:
+        for row in _rows(segment, first):
+            last = row[0]
+    except (DamagedRecord, ValueError) as error:
+        return {"last": last, "problem": str(error)}
+    return {"last": last}
+
+
+def salvage(path: Path, first: Position) -> dict[str, object]:
+    """Write the verified records from `first` on, as far as they reach without a gap, into `.new` beside the file."""
+    content = path.read_bytes()
+    items = salvaged(content, first)
+    fresh = path.with_suffix(".new")
+    segment = Segment(fresh, first, StreamIndex(), map_bytes=2 * len(content) + MAP_SLACK)
+    for start in range(0, len(items), PAGE):
+        segment.write(items[start : start + PAGE])
+    segment.close()
+    last = first + len(items) - 1
+    promised = committed_last(content, first)
+    return {"last": last, "complete": promised is not None and last >= promised}
+
+
+def _rows(segment: Segment, first: Position) -> Iterator[tuple[Position, str, bytes]]:
+    expected = first
+    while items := segment.scan(expected - 1, PAGE):
+        for row in _summaries(items, expected):
+            yield row
+            expected += 1
+
+
+def _summaries(items: Sequence[Item], expected: Position) -> Iterator[tuple[Position, str, bytes]]:
+    for seq, item in enumerate(items, expected):
+        row = summary(item)
+        if row[0] != seq:
+            raise DamagedRecord(f"record {seq} is missing")
+        yield row
+
+
+def main(arguments: Sequence[str]) -> None:
+    """`inspect|scan|salvage SEGMENT FIRST`; prints the finding as JSON."""
+    command, path, first = arguments
+    found = {"inspect": inspect, "scan": scan, "salvage": salvage}[command](Path(path), int(first))
+    sys.stdout.buffer.write(orjson.dumps(found))
