@@ -5,6 +5,7 @@ import inspect
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar
 from uuid import UUID
 
@@ -92,6 +93,7 @@ class Bus(Protocol):
     """What an agent may do on the bus, in the broker's process or in its own."""
 
     topics: Topics
+    data: Path  # the instance's data folder on this machine
 
     def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
         """Publishes on a topic that belongs to the agent."""
@@ -120,6 +122,8 @@ class Agent:
     """Base of all agents: `run` is its life, `@implements` functions are its methods."""
 
     name: ClassVar[str]
+    components: ClassVar[tuple[str, ...]] = ()  # what it is called in server.info
+    optional: ClassVar[bool] = False  # a broken configuration disables it instead of ending the start
     settings_model: ClassVar[type[Settings]] = Settings
     rows: ClassVar[Mapping[str, tuple[AnyMethod, Handler]]] = {}
 

@@ -124,3 +124,35 @@ EVENTS_READ = Method(
     ("GET /events/read",),
     summary="Facts from the event log, in order.",
 )
+
+
+class NewFact(Params):
+    """One fact to record; `type` is explicit and versioned."""
+
+    type: str
+    data: dict[str, Any]
+    actor: dict[str, Any] | None = None
+
+
+class AppendParams(Params):
+    """Facts of an agent in another process; a repeated `append_id` (UUID) records nothing twice."""
+
+    stream: str
+    events: list[NewFact]
+    append_id: str
+
+
+class Appended(Model):
+    """The position of the last fact."""
+
+    seq: int
+
+
+EVENTS_APPEND = Method(
+    "events.append",
+    AppendParams,
+    Appended,
+    OWNER,
+    Permission.AGENT,
+    summary="Records facts; for agents of this instance only.",
+)

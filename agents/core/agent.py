@@ -1,0 +1,114 @@
+"""The core agent: server.info, connections and the event log, beside the broker."""
+
+from typing import Any, ClassVar
+from uuid import UUID
+
+import orjson
+
+from bus.agent import Agent, Bus, Call, Host, Settings, implements
+from bus.errors import InvalidParams, Unauthenticated
+from bus.log import NewEvent
+from schemas import NoParams, server
+
+API_VERSION = (1, 5, 0)  # the Moonraker API that is answered
+MOONRAKER_VERSION = "0.11.0"
+DISCONNECTED = {"klippy_connected": False, "klippy_state": "disconnected", "missing_klippy_requirements": []}
+
+
+class Core(Agent):
+    """Answers for the server as a whole."""
+
+    name = "core"
+    components = ("application", "jsonrpc", "websockets", "mqtt")
+    printer: ClassVar[str] = "klippy"
+
+    def __init__(self, bus: Bus, settings: Settings, host: Host | None = None) -> None:
+        super().__init__(bus, settings, host)
+        if host is None:
+            raise ValueError("the core agent runs beside the broker only")
+        self._host = host
+        self._printer: dict[str, Any] = DISCONNECTED
+
+    async def run(self) -> None:
+        """Follows the printer's state."""
+        self.bus.subscribe(self.bus.topics.state(self.printer, "server"), self._on_printer)
+        await super().run()
+
+    def _on_printer(self, _topic: str, payload: bytes) -> None:
+        self._printer = DISCONNECTED | orjson.loads(payload) if payload else DISCONNECTED
+
+    @implements(server.INFO)
+    def info(self, params: server.InfoParams, call: Call) -> server.Info:
+        """What runs here and how it is."""
+        components, failed, warnings = self._host.components()
+        shown = warnings if params.raw else [text.replace("\n", "<br/>") for text in warnings]
+        return server.Info.model_construct(
+            klippy_connected=self._printer["klippy_connected"],
+            klippy_state=self._printer["klippy_state"],
+            components=components,
+            failed_components=failed,
+            registered_directories=[],
+            warnings=shown,
+            websocket_count=sum(found.actor.transport == "websocket" for found in self._host.connections()),
+            moonraker_version=MOONRAKER_VERSION,
+            missing_klippy_requirements=self._printer["missing_klippy_requirements"],
+            api_version=list(API_VERSION),
+            api_version_string=".".join(map(str, API_VERSION)),
+            plugins=components,
+            failed_plugins=failed,
+        )
+
+    @implements(server.WEBSOCKET_ID)
+    def websocket_id(self, params: NoParams, call: Call) -> server.WebsocketId:
+        """The caller's connection; the shared topic has none."""
+        return server.WebsocketId(websocket_id=call.connection.id if call.connection else 0)
+
+    @implements(server.IDENTIFY)
+    def identify(self, params: server.IdentifyParams, call: Call) -> server.Identified:
+        """Names the caller's connection, once."""
+        if params.access_token is not None or params.api_key is not None:
+            raise Unauthenticated("Invalid credentials: no users or keys exist")
+        if call.connection is None:
+            return server.Identified(connection_id=0)
+        if call.connection.identity is not None:
+            raise InvalidParams(f"Connection already identified as {call.connection.identity['name']}")
+        if params.type == "agent" and self._agent_connected(params.client_name):
+            raise InvalidParams(f"Agent {params.client_name} is already connected")
+        call.connection.identity = {
+            "name": params.client_name,
+            "version": params.version,
+            "type": params.type,
+            "url": params.url,
+        }
+        return server.Identified(connection_id=call.connection.id)
+
+    def _agent_connected(self, name: str) -> bool:
+        known = (found.identity for found in self._host.connections() if found.identity is not None)
+        return any(identity["type"] == "agent" and identity["name"] == name for identity in known)
+
+    @implements(server.EVENTS_READ)
+    async def read(self, params: server.EventsParams, call: Call) -> server.Events:
+        """Facts after a position, in order."""
+        found, head = await self._host.read_events(params.since, params.stream, params.limit)
+        events = [
+            server.Event.model_construct(
+                seq=event.seq,
+                time=event.time,
+                stream=event.stream,
+                type=event.type,
+                actor=dict(event.actor) if event.actor else None,
+                data=dict(event.data),
+            )
+            for event in found
+        ]
+        return server.Events.model_construct(events=events, head=head)
+
+    @implements(server.EVENTS_APPEND)
+    async def append(self, params: server.AppendParams, call: Call) -> server.Appended:
+        """Records facts of an agent in another process."""
+        try:
+            append_id = UUID(params.append_id)
+        except ValueError:
+            raise InvalidParams("Argument append_id: expected a UUID") from None
+        events = [NewEvent(fact.type, fact.data, fact.actor) for fact in params.events]
+        return server.Appended(seq=await self.bus.append(params.stream, events, append_id=append_id))

@@ -1,0 +1,124 @@
+"""The command `printbus`."""
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import NoReturn
+
+USAGE_STATUS = 2  # wrong options or configuration
+FAILED_STATUS = 1
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that names the option it thinks was meant."""
+
+    def error(self, message: str) -> NoReturn:
+        """Ends the program with status 2."""
+        known = [option for action in self._actions for option in action.option_strings]
+        wrong = [word.split("=")[0] for word in message.split() if word.startswith("--")]
+        close = [near for word in wrong for near in get_close_matches(word, known, n=1)]
+        hint = f"; did you mean {close[0]}?" if close and close[0] not in wrong else ""
+        self.exit(USAGE_STATUS, f"{self.prog}: {message}{hint}\n")
+
+
+def _address(text: str) -> str:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > 65535:
+        raise argparse.ArgumentTypeError(f"'{text}': expected HOST:PORT")
+    return text
+
+
+def _common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-c", "--config", type=Path, metavar="printer.yaml", help="what this printer is")
+    parser.add_argument(
+        "--data", type=Path, default=Path("~/printer_data"), metavar="DIR", help="default ~/printer_data"
+    )
+    parser.add_argument("--instance", metavar="NAME", help="first level of all topics; default the host name")
+    parser.add_argument("--verbose", action="store_true", help="more in the log")
+
+
+def _serving(parser: argparse.ArgumentParser) -> None:
+    _common(parser)
+    parser.add_argument("--broker", type=Path, metavar="broker.yaml", help="what the bus is")
+    parser.add_argument("--mqtt", type=_address, metavar="HOST:PORT", help="port 0 picks a free one")
+
+
+def _remote(parser: argparse.ArgumentParser) -> None:
+    _common(parser)
+    parser.add_argument("--broker", required=True, metavar="URL", help="mqtt://HOST[:PORT]")
+
+
+def build_parser() -> Parser:
+    """All commands and options."""
+    parser = Parser(prog="printbus", description="A host for Klipper 3D printers in which every API is MQTT first.")
+    commands = parser.add_subparsers(dest="command", required=True, parser_class=Parser, metavar="COMMAND")
+    up = commands.add_parser("up", help="run everything in one process")
+    _serving(up)
+    up.add_argument("--http", type=_address, metavar="HOST:PORT", help="port 0 picks a free one")
+    source = up.add_mutually_exclusive_group()
+    source.add_argument("--klippy", type=Path, metavar="SOCKET", help="Klipper's API socket")
+    source.add_argument("--virtual", action="store_true", help="a simulated printer")
+    _serving(commands.add_parser("broker", help="run broker, log and router; agents and bridge connect to it"))
+    bridge = commands.add_parser("bridge", help="run the HTTP and websocket bridge against a broker")
+    _remote(bridge)
+    bridge.add_argument("--http", type=_address, metavar="HOST:PORT", help="port 0 picks a free one")
+    agent = commands.add_parser("agent", help="run one agent against a broker")
+    agent.add_argument("name", metavar="NAME")
+    _remote(agent)
+    source = agent.add_mutually_exclusive_group()
+    source.add_argument("--klippy", type=Path, metavar="SOCKET", help="Klipper's API socket")
+    source.add_argument("--virtual", action="store_true", help="a simulated printer")
+    _log(commands.add_parser("log", help="look at the event log"))
+    config = commands.add_parser("config", help="look at the configuration")
+    check = config.add_subparsers(dest="action", required=True, parser_class=Parser, metavar="ACTION").add_parser(
+        "check", help="say what is wrong with it, or nothing"
+    )
+    _serving(check)
+    return parser
+
+
+def _log(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", required=True, parser_class=Parser, metavar="ACTION")
+    for name, purpose in (
+        ("read", "print events"),
+        ("tail", "print events as they come"),
+        ("verify", "check every record"),
+        ("stat", "sizes and counts"),
+    ):
+        action = actions.add_parser(name, help=purpose)
+        action.add_argument("--data", type=Path, default=Path("~/printer_data"), metavar="DIR")
+        action.add_argument("--json", action="store_true", help="one JSON object a line")
+        if name in ("read", "tail"):
+            action.add_argument("--since", type=int, default=0, metavar="SEQ", help="only events after this one")
+            action.add_argument("--stream", metavar="NAME", help="only events of this stream")
+        if name == "read":
+            action.add_argument("--limit", type=int, metavar="N", help="at most this many")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; answers the exit status."""
+    options = build_parser().parse_args(arguments)
+    if hasattr(options, "data"):
+        options.data = options.data.expanduser().absolute()
+    logging.basicConfig(
+        level=logging.DEBUG if getattr(options, "verbose", False) else logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+    from .commands import COMMANDS  # what a command needs is imported only for it
+    from .config import ConfigError
+
+    try:
+        return COMMANDS[options.command](options)
+    except ConfigError as error:
+        print(f"printbus: {error}", file=sys.stderr)
+        return USAGE_STATUS
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,51 @@
+"""Who is connected: the websockets that a bridge announces, and the MQTT clients of private topics."""
+
+from collections.abc import Callable, Iterator
+from itertools import count
+from secrets import randbelow
+from typing import Any
+
+from .agent import Actor, Connection
+
+Gone = Callable[[Connection], None]
+
+
+class Connections:
+    """Connections by client id; MQTT clients get their number here, websockets bring it along."""
+
+    def __init__(self) -> None:
+        self._by_client: dict[str, Connection] = {}
+        self._numbers = count(1 + randbelow(1 << 30))
+
+    def __iter__(self) -> Iterator[Connection]:
+        return iter(self._by_client.values())
+
+    def get(self, client: str) -> Connection | None:
+        """The connection of a client that was announced or seen."""
+        return self._by_client.get(client)
+
+    def numbered(self, number: int) -> Connection | None:
+        """The connection with an id."""
+        return next((found for found in self if found.id == number), None)
+
+    def seen(self, client: str, actor: Actor) -> Connection:
+        """The connection of an MQTT client, made at its first private request."""
+        found = self._by_client.get(client)
+        if found is None:
+            found = self._by_client[client] = Connection(next(self._numbers), client, actor)
+        return found
+
+    def announced(self, client: str, news: dict[str, Any]) -> None:
+        """A bridge says that its client `{bridge}/{number}` opened or closed."""
+        if not news.get("open"):
+            self._by_client.pop(client, None)
+            return
+        who = news["actor"]
+        actor = Actor(who.get("user"), who["transport"], who["client"])
+        self._by_client[client] = Connection(int(client.rpartition("/")[2]), client, actor)
+
+    def closed(self, client: str) -> None:
+        """An MQTT client has left; a bridge takes its websockets with it."""
+        prefix = client + "/"
+        for name in [name for name in self._by_client if name == client or name.startswith(prefix)]:
+            del self._by_client[name]

@@ -1,0 +1,119 @@
+"""Where requests come from: the actor behind a topic and session, and the way its answers go."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from .access import Identity, Role
+from .agent import Actor, Connection
+from .connections import Connections
+from .message import Message
+from .session import LocalSession
+from .topics import Topics
+
+log = logging.getLogger(__name__)
+
+Answer = Callable[[bytes | None], None]  # None: nothing is to be sent
+
+
+@dataclass(slots=True)
+class Origin:
+    """Where a request came from and where its answers go; `shared` topics can be read by others."""
+
+    actor: Actor
+    client: str
+    send: Answer
+    connection: Connection | None = None
+    shared: bool = False
+    agent: bool = False
+
+
+class Origins:
+    """Origins by topic and sender; method and actor come from topic and session, never from a payload."""
+
+    def __init__(self, session: LocalSession, topics: Topics) -> None:
+        self.connections = Connections()
+        self._session = session
+        self._topics = topics
+        self._known: dict[str, Origin] = {}
+
+    def of(self, message: Message) -> Origin | None:
+        """The origin of a message on any request topic; None for a client that its bridge did not announce."""
+        sender = message.sender
+        if message.topic.startswith(self._topics.rpc_requests[:-1]):
+            return self.rpc(sender)
+        private = self._topics.request + "/"
+        if not message.topic.startswith(private):
+            return self._known.get("//" + sender.client_id) or self._shared(sender)
+        client = message.topic[len(private) :]
+        return self._known.get(client) or self._private(client, sender)
+
+    def rpc(self, sender: Identity) -> Origin:
+        """The origin of requests on per-method topics."""
+        return self._known.get("/" + sender.client_id) or self._per_method(sender)
+
+    def spoken_for(self, origin: Origin, request: dict[str, Any]) -> Origin:
+        """What a bridge says about its HTTP user."""
+        who = request.get("actor") or {}
+        actor = Actor(who.get("user"), who.get("transport", "http"), who.get("client", ""))
+        number = request.get("connection")
+        connection = self.connections.numbered(number) if number else None
+        return Origin(actor, origin.client, origin.send, connection=connection)
+
+    def announced(self, client: str, news: dict[str, Any]) -> None:
+        """A bridge says that a client of its own opened or closed."""
+        self._known.pop(client, None)
+        self.connections.announced(client, news)
+
+    def closed(self, client: str) -> None:
+        """A client has left the broker; a bridge takes its websockets with it."""
+        self.connections.closed(client)
+        prefix = client + "/"
+        for known in [known for known in self._known if known.lstrip("/") == client or known.startswith(prefix)]:
+            del self._known[known]
+
+    def _shared(self, sender: Identity) -> Origin:
+        found = Origin(actor_of(sender), sender.client_id, self._sender(self._topics.response), shared=True)
+        self._known["//" + sender.client_id] = found
+        return found
+
+    def _private(self, client: str, sender: Identity) -> Origin | None:
+        if sender.role is Role.BRIDGE:
+            connection = self.connections.get(client)
+        else:
+            connection = self.connections.seen(client, actor_of(sender))
+        if connection is None:
+            log.warning("request of a connection that %s did not announce: %s", sender.client_id, client)
+            return None
+        plain_http = connection.actor.transport == "http"
+        send = self._sender(self._topics.private_response(client), silence=plain_http)
+        found = Origin(connection.actor, client, send, connection=None if plain_http else connection)
+        self._known[client] = found
+        return found
+
+    def _per_method(self, sender: Identity) -> Origin:
+        actor = actor_of(sender)
+        agent = sender.role is Role.AGENT
+        connection = self.connections.seen(sender.client_id, actor) if sender.role is Role.CLIENT else None
+        send = self._sender(self._topics.reply(sender.client_id))
+        found = Origin(actor, sender.client_id, send, connection=connection, agent=agent)
+        self._known["/" + sender.client_id] = found
+        return found
+
+    def _sender(self, topic: str, *, silence: bool = False) -> Answer:
+        """Publishes answers; with `silence` an empty one where there is nothing to answer, since HTTP waits for it."""
+        publish = self._session.publish
+
+        def send(answer: bytes | None) -> None:
+            if answer is not None:
+                publish(topic, answer)
+            elif silence:
+                publish(topic, b"")
+
+        return send
+
+
+def actor_of(sender: Identity) -> Actor:
+    """The actor behind a session."""
+    return Actor(sender.user, "mqtt" if sender.role is Role.CLIENT else str(sender.role), sender.client_id)

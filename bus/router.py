@@ -1,0 +1,269 @@
+"""The one way of every command: parse, actor, permission, once, validate, record, dispatch, deadline, answer."""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Any
+
+from pydantic import ValidationError
+
+from schemas import AnyMethod, NoParams, Permission
+
+from .access import Role
+from .agent import Call
+from .audit import Audit
+from .connections import Connections
+from .envelope import MAX_REQUEST, NULL, failure, id_of, is_answer, loads, request_of
+from .errors import BusError, Forbidden, Internal, InvalidParams, InvalidRequest, MethodNotFound, TooLarge, Unavailable
+from .message import Message
+from .once import Once
+from .origins import Answer, Origin, Origins
+from .pending import Flow, Pending
+from .ports import LocalPort, Port, RemotePort
+from .session import LocalSession
+from .topics import REQUEST, Topics
+
+log = logging.getLogger(__name__)
+
+MAX_IN_FLIGHT = 8192  # calls that wait for their agent; one more is refused with Unavailable
+MAX_BATCH = 1000  # requests of one batch; a longer one is refused whole
+BATCH_TURN = 32  # requests of a batch between two turns of the loop
+NO_PARAMS = NoParams()
+
+
+class Router:
+    """Answers every request topic of one instance; agents are reached through ports."""
+
+    def __init__(
+        self,
+        session: LocalSession,
+        topics: Topics,
+        methods: Mapping[str, AnyMethod],
+        audit: Audit,
+        *,
+        groups: Iterable[str] = (),
+    ) -> None:
+        self.session = session
+        self.topics = topics
+        self.methods = methods
+        self.ports: dict[str, Port] = {}
+        self._flow = Flow(audit, Once())
+        self._origins = Origins(session, topics)
+        self.counters: Counter[str] = Counter()
+        self._groups = tuple(groups)
+        self._names: dict[str, str] = {}
+        self._batches: asyncio.TaskGroup | None = None
+
+    @property
+    def connections(self) -> Connections:
+        """Who is connected."""
+        return self._origins.connections
+
+    async def run(self, started: Callable[[], None]) -> None:
+        """Serves until cancelled."""
+        async with asyncio.TaskGroup() as self._batches:
+            topics = self.topics
+            for shared in (topics.request, *(f"{group}/{REQUEST}" for group in self._groups)):
+                self.session.subscribe(shared, self._on_shared)
+            self.session.subscribe(topics.private_requests, self._on_private)
+            self.session.subscribe(topics.rpc_requests, self._on_rpc)
+            self.session.subscribe(topics.connections, self._on_connection)
+            self.session.subscribe(topics.agents, self._on_presence)
+            self.session.subscribe(topics.agent_answers, self._on_agent_answer)
+            started()
+            await asyncio.Event().wait()
+
+    @staticmethod
+    def urgent(message: Message) -> bool:
+        """Whether a message may hold an emergency stop and is to be handled during its delivery."""
+        return message.topic.endswith("/printer/emergency_stop") or b"printer.emergency_stop" in message.payload
+
+    def overflow(self, message: Message) -> None:
+        """A request that finds the inbox full is refused at once."""
+        self.counters["refused"] += 1
+        if message.retain or len(message.payload) > MAX_REQUEST:
+            return
+        origin = self._origins.of(message)
+        if origin is not None:
+            try:
+                request_id = id_of(loads(message.payload))
+            except BusError:
+                request_id = NULL
+            origin.send(failure(Unavailable("The server is busy"), request_id))
+
+    def closed(self, client: str) -> None:
+        """A client has left the broker."""
+        self._origins.closed(client)
+
+    # -- one handler per kind of topic
+
+    def _on_shared(self, message: Message) -> None:
+        self._receive(message, self._origins.of(message))
+
+    def _on_private(self, message: Message) -> None:
+        if len(message.topic) > len(self.topics.request):  # the filter `request/#` matches the shared topic too
+            self._receive(message, self._origins.of(message))
+
+    def _on_rpc(self, message: Message) -> None:
+        """Per-method topics: method and actor come from topic and session; only a bridge may speak for another."""
+        if message.retain:
+            return
+        path = message.topic.split("/", 3)[3]
+        name = self._names.get(path) or path.replace("/", ".")
+        origin = self._origins.rpc(message.sender)
+        if len(message.payload) > MAX_REQUEST:
+            return origin.send(failure(too_large(), NULL))
+        try:
+            request = loads(message.payload) if message.payload else {}
+            if not isinstance(request, dict):
+                raise InvalidRequest("Invalid Request: expected an object with params and id")
+        except BusError as error:
+            return origin.send(failure(error, NULL))
+        if name in self.methods:
+            self._names[path] = name
+        if message.sender.role is Role.BRIDGE:
+            origin = self._origins.spoken_for(origin, request)
+        params = request.get("params", {})
+        if not isinstance(params, dict):
+            return origin.send(failure(InvalidParams("Invalid params: expected an object"), id_of(request)))
+        return self._execute(name, params, origin, id_of(request), origin.send, message)
+
+    def _on_connection(self, message: Message) -> None:
+        client = message.topic.split("/", 2)[2]
+        if message.sender.role is not Role.BRIDGE or message.retain:
+            return
+        self._origins.announced(client, loads(message.payload))
+
+    # -- requests
+
+    def _receive(self, message: Message, origin: Origin | None) -> None:
+        if message.retain or origin is None:  # a retained command would run again at every reconnect
+            return
+        if len(message.payload) > MAX_REQUEST:
+            return origin.send(failure(too_large(), NULL))
+        if message.qos and not self._flow.once.delivery(origin.client, message.payload, again=message.dup):
+            return
+        try:
+            request = loads(message.payload)
+        except BusError as error:
+            return origin.send(failure(error, NULL))
+        if isinstance(request, list):
+            self._on_batch(request, origin, message)
+        else:
+            self._request(request, origin, origin.send, message)
+
+    def _request(self, request: Any, origin: Origin, answer: Answer, message: Message) -> None:
+        try:
+            name, params = request_of(request)
+        except BusError as error:
+            return answer(None if is_answer(request) else failure(error, id_of(request)))
+        return self._execute(name, params, origin, id_of(request), answer, message)
+
+    def _execute(
+        self, name: str, params: dict[str, Any], origin: Origin, request_id: bytes, answer: Answer, message: Message
+    ) -> None:
+        try:
+            if message.sender.role is not Role.BRIDGE:
+                self._flow.once.timestamp(origin.client, params, message.payload)
+            call, port = self._accept(name, params, origin)
+            if call.method.flags.changes:
+                fresh, first = self._flow.once.claim(origin.client, request_id)
+                if not fresh:
+                    return answer(first)
+            Pending(self._flow, call, origin.client, request_id, answer).run(port)
+        except BusError as error:
+            answer(failure(error, request_id))
+        except Exception:
+            log.exception("%s could not be dispatched", name)
+            answer(failure(Internal("Internal error"), request_id))
+
+    def _accept(self, name: str, params: dict[str, Any], origin: Origin) -> tuple[Call, Port]:
+        row = self.methods.get(name)
+        port = None if row is None else self.ports.get(row.owner)
+        if row is None or port is None or (row.needs is Permission.AGENT and not origin.agent):
+            raise MethodNotFound("Method not found")
+        if row.flags.connection and origin.connection is None and origin.actor.transport == "http":
+            raise MethodNotFound(f"{name} needs a connection that stays")
+        if row.flags.secret and origin.shared:
+            raise Forbidden(f"{name} is refused on a topic that others can read; use a private one")
+        if self._flow.in_flight >= MAX_IN_FLIGHT and not row.flags.urgent:
+            raise Unavailable("Too many requests are in flight")
+        return Call(row, self._validated(row, params), origin.actor, origin.connection, params), port
+
+    def _validated(self, row: AnyMethod, params: dict[str, Any]) -> Any:
+        if row.params is NoParams:
+            return NO_PARAMS
+        try:
+            return row.params.model_validate(params)
+        except ValidationError as error:
+            raise InvalidParams(explain(error)) from None
+
+    def _on_batch(self, requests: list[Any], origin: Origin, message: Message) -> None:
+        if not requests:
+            return origin.send(failure(InvalidRequest("Invalid Request: an empty batch"), NULL))
+        if len(requests) > MAX_BATCH:
+            return origin.send(failure(InvalidRequest(f"Invalid Request: a batch holds at most {MAX_BATCH}"), NULL))
+        if self._batches is not None:
+            self._batches.create_task(self._batch(requests, origin, message), name=f"batch of {origin.client}")
+
+    async def _batch(self, requests: list[Any], origin: Origin, message: Message) -> None:
+        """In order, one after the other; what has no id has no entry in the answer."""
+        answers: list[bytes] = []
+        for index, request in enumerate(requests):
+            if index % BATCH_TURN == BATCH_TURN - 1:
+                await asyncio.sleep(0)
+            ended: asyncio.Future[bytes | None] = asyncio.get_running_loop().create_future()
+            self._request(request, origin, ended.set_result, message)
+            answer = await ended
+            silent = isinstance(request, dict) and "id" not in request and isinstance(request.get("method"), str)
+            if answer is not None and not silent:
+                answers.append(answer)
+        origin.send(b"[" + b",".join(answers) + b"]" if answers else None)
+
+    # -- agents in other processes
+
+    def _on_presence(self, message: Message) -> None:
+        name = message.topic.rpartition("/")[2]
+        port = self.ports.get(name)
+        if not isinstance(port, RemotePort) or message.sender.client_id != f"agent.{name}" or message.retain:
+            return
+        news = loads(message.payload)
+        if news.get("alive"):
+            port.alive(str(news["boot"]))
+        else:
+            port.gone()
+
+    def _on_agent_answer(self, message: Message) -> None:
+        name = message.topic.rsplit("/", 2)[1]
+        port = self.ports.get(name)
+        if isinstance(port, RemotePort) and message.sender.client_id == f"agent.{name}":
+            port.answered(message.payload)
+
+    def expect(self, name: str) -> RemotePort:
+        """A port for an agent that will connect from another process."""
+        topic = self.topics.agent_call(name)
+        port = RemotePort(name, partial(self.session.publish, topic))
+        self.ports[name] = port
+        return port
+
+    def attach(self, name: str) -> LocalPort:
+        """A port for an agent in this process."""
+        port = LocalPort()
+        self.ports[name] = port
+        return port
+
+
+def too_large() -> TooLarge:
+    """The error of a request over the limit."""
+    return TooLarge(f"A request holds at most {MAX_REQUEST} bytes; send large content as a file")
+
+
+def explain(error: ValidationError) -> str:
+    """The first problem of invalid params as one sentence."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "missing":
+        return f"Missing argument: {where}"
+    return f"Argument {where}: {first['msg']}"
