@@ -1,0 +1,123 @@
+"""The topics on which Klipper's state appears: changes as they come, retained values of single fields."""
+
+import asyncio
+from typing import Any
+
+import orjson
+
+from bus.agent import Bus
+from bus.envelope import dumps
+
+from .cache import Cache, Status, Wanted
+from .state import State
+
+FIELD_INTERVAL = 1.0  # seconds between two values of one field
+MAX_FIELD = 8 << 10  # bytes; larger values are not retained
+UNRETAINED = (("configfile", "config"), ("configfile", "settings"))  # constant, and most of a state's size
+
+Field = tuple[str, str]
+
+
+class FieldTopics:
+    """One retained topic per field, at most one value a second each; all are cleared when Klipper goes.
+
+    A cleared topic says "unknown": consumers that need to know why read the Klipper state topic.
+    """
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self._waiting: dict[Field, tuple[float, Any]] = {}
+        self._due: dict[Field, float] = {}  # when the next value may be published
+        self._topics: dict[Field, str] = {}
+        self._shown: set[Field] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def changed(self, eventtime: float, status: Status) -> None:
+        """Publishes the fields that may be published now, the others as soon as they may."""
+        for name, fields in status.items():
+            for field, value in fields.items():
+                if (name, field) not in UNRETAINED:
+                    self._waiting[name, field] = (eventtime, value)
+        self._flush()
+
+    def clear(self) -> None:
+        """Removes all values."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for field in self._shown:
+            self._bus.publish(self._topics[field], b"", retain=True)
+        for known in (self._waiting, self._due, self._topics, self._shown):
+            known.clear()
+
+    def _flush(self) -> None:
+        loop = asyncio.get_running_loop()
+        now, due = loop.time(), self._due
+        for field in [field for field in self._waiting if due.get(field, now) <= now]:
+            self._publish(field, *self._waiting.pop(field))
+            due[field] = now + FIELD_INTERVAL
+        if self._waiting and self._timer is None:
+            self._timer = loop.call_at(min(due[field] for field in self._waiting), self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self._flush()
+
+    def _publish(self, field: Field, eventtime: float, value: Any) -> None:
+        topic = self._topics.get(field)
+        if topic is None:
+            topic = self._topics[field] = self._bus.topics.klipper_field(*field)
+        payload = orjson.dumps({"eventtime": eventtime, "value": value})
+        if len(payload) <= MAX_FIELD:
+            self._shown.add(field)
+            self._bus.publish(topic, payload, retain=True)
+        elif field in self._shown:
+            self._shown.discard(field)
+            self._bus.publish(topic, b"", retain=True)
+
+
+class Publisher:
+    """Publishes what the cache has taken in, and the state of the link."""
+
+    def __init__(self, bus: Bus, cache: Cache, *, retained_state: bool, status: bool) -> None:
+        self._bus = bus
+        self._cache = cache
+        self._status = status
+        self._fields = FieldTopics(bus) if retained_state else None
+
+    def changed(self, status: Status) -> None:
+        """Fields have changed; the cache has them already."""
+        eventtime = self._cache.eventtime or 0.0
+        body, time = orjson.dumps(status), orjson.dumps(eventtime)
+        topics = self._bus.topics
+        delta = b'{"revision":%d,"eventtime":%b,"status":%b}' % (self._cache.revision, time, body)
+        self._bus.publish(topics.klipper_delta, delta)
+        if self._status:
+            self._bus.publish(topics.klipper_status, b'{"eventtime":%b,"status":%b}' % (time, body))
+        if self._fields is not None:
+            self._fields.changed(eventtime, status)
+
+    def gone(self) -> None:
+        """Klipper is gone, and with it every value."""
+        if self._fields is not None:
+            self._fields.clear()
+
+    def state(self, state: State, message: str, missing: list[str]) -> None:
+        """The state of the link and of Klipper has changed."""
+        topics = self._bus.topics
+        server = {
+            "klippy_connected": state is not State.DISCONNECTED,
+            "klippy_state": state,
+            "missing_klippy_requirements": missing,
+            "state_message": message,
+        }
+        self._bus.publish(topics.state("klippy", "server"), dumps(server), retain=True)
+        self._bus.publish(topics.klippy_state, dumps({"state": state, "message": message}), retain=True)
+
+    def topics(self, wanted: Wanted) -> list[str]:
+        """Where an MQTT client finds the changes of what it subscribed."""
+        if self._fields is None:
+            return [self._bus.topics.klipper_status] if self._status else []
+        name_field = [(name, field) for name, fields in wanted.items() for field in fields or ()]
+        whole = [f"{self._bus.topics.klipper_field(name, '')}+" for name, fields in wanted.items() if fields is None]
+        return [*whole, *(self._bus.topics.klipper_field(*field) for field in name_field)]

@@ -1,0 +1,60 @@
+"""Writes facts to the event log in their order, without ever holding up the reading of Klipper's socket."""
+
+import asyncio
+import logging
+from collections import deque
+from uuid import UUID, uuid4
+
+from bus.agent import Actor, Bus
+from bus.errors import BusError
+from bus.log import JSON, NewEvent
+
+log = logging.getLogger(__name__)
+
+MAX_WAITING = 1024  # facts; when the log cannot take them, the newest are dropped and reported
+RETRY = 1.0  # seconds
+
+
+class Record:
+    """An ordered outbox of facts."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self._waiting: deque[tuple[str, NewEvent, UUID]] = deque()
+        self._news = asyncio.Event()
+        self._full = False
+
+    def note(self, stream: str, kind: str, data: dict[str, JSON], actor: Actor | None = None) -> None:
+        """Takes a fact for the log."""
+        if len(self._waiting) >= MAX_WAITING:
+            if not self._full:
+                log.error("the event log takes nothing: facts about the printer are being lost")
+            self._full = True
+            return
+        event = NewEvent(kind, data, None if actor is None else actor.as_dict())
+        self._waiting.append((stream, event, uuid4()))
+        self._news.set()
+
+    async def run(self) -> None:
+        """Appends what waits, for ever."""
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            while self._waiting:
+                await self._append(*self._waiting[0])
+                self._waiting.popleft()
+                self._full = False
+
+    async def _append(self, stream: str, event: NewEvent, append_id: UUID) -> None:
+        failed = False
+        while True:
+            try:
+                await self._bus.append(stream, [event], append_id=append_id)
+                return
+            except BusError as error:
+                if not failed:
+                    log.error("%s was not written to the event log: %s", event.type, error)
+                if not error.retryable:
+                    return
+                failed = True
+                await asyncio.sleep(RETRY)

@@ -1,0 +1,109 @@
+"""The wire of an agent: a bus that records what the agent says and hands it calls, as the router would."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from bus.agent import Actor, Agent, Call
+from bus.envelope import dumps
+from bus.errors import BusError
+from bus.log import NewEvent
+from bus.topics import Topics
+from schemas import AnyMethod
+
+ALICE = Actor("alice", "websocket", "10.0.0.5")
+WAIT = 5.0  # seconds
+
+
+class RecordingBus:
+    """Implements bus.agent.Bus; `failing` makes appends raise."""
+
+    def __init__(self, data: Path) -> None:
+        self.topics = Topics("rig")
+        self.data = data
+        self.published: list[tuple[str, bytes, bool]] = []
+        self.retained: dict[str, Any] = {}
+        self.events: list[tuple[str, NewEvent]] = []
+        self.failing: BusError | None = None
+        self._changed = asyncio.Event()
+
+    def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
+        """Records a message."""
+        assert isinstance(payload, bytes)
+        self.published.append((topic, payload, retain))
+        if retain and payload:
+            self.retained[topic] = orjson.loads(payload)
+        elif retain:
+            self.retained.pop(topic, None)
+        self._changed.set()
+
+    def subscribe(self, topic_filter: str, handler: Callable[[str, bytes], None]) -> None:
+        """Nobody else is on this bus."""
+
+    def append(self, stream: str, events: Sequence[NewEvent], *, append_id: UUID | None = None) -> Awaitable[int]:
+        """Records events."""
+        return self._append(stream, events)
+
+    async def _append(self, stream: str, events: Sequence[NewEvent]) -> int:
+        if self.failing is not None:
+            raise self.failing
+        for event in events:
+            dumps({"data": event.data, "actor": event.actor})
+            self.events.append((stream, event))
+        self._changed.set()
+        return len(self.events)
+
+    def messages(self, topic: str) -> list[Any]:
+        """What was published on a topic, parsed; None for an empty payload."""
+        return [orjson.loads(payload) if payload else None for name, payload, _ in self.published if name == topic]
+
+    def notifications(self) -> list[tuple[str, Any]]:
+        """Name and params of all notifications, in order."""
+        prefix = self.topics.notify("")
+        parsed = [orjson.loads(payload) for topic, payload, _ in self.published if topic.startswith(prefix)]
+        return [(message["method"], message.get("params")) for message in parsed]
+
+    def facts(self, stream: str) -> list[tuple[str, dict[str, Any]]]:
+        """Type and data of the events of a stream, in order."""
+        return [(event.type, dict(event.data)) for name, event in self.events if name == stream]
+
+    async def until(self, condition: Callable[[], object], seconds: float = WAIT) -> None:
+        """Waits until something that was published or appended makes the condition true."""
+        async with asyncio.timeout(seconds):
+            while not condition():
+                self._changed.clear()
+                await self._changed.wait()
+
+
+def start_call(agent: Agent, row: AnyMethod, params: Any = None, actor: Actor = ALICE) -> "asyncio.Future[Any]":
+    """The future answer (parsed) of one call; params are validated as the router does."""
+    future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+    def done(outcome: bytes | BusError) -> None:
+        if isinstance(outcome, BusError):
+            future.set_exception(outcome)
+        else:
+            future.set_result(orjson.loads(bytes(outcome)))
+
+    agent.handle(Call(row, row.params.model_validate(params or {}), actor), done)
+    return future
+
+
+@asynccontextmanager
+async def running(agent: Agent) -> AsyncIterator[None]:
+    """The agent lives for as long as the context; fails when the agent does."""
+    started = asyncio.Event()
+    task = asyncio.create_task(agent.live(started.set), name="agent")
+    await started.wait()
+    try:
+        yield
+        assert not task.done(), "the agent has ended"
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
