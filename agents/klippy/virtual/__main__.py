@@ -3,13 +3,12 @@
 import argparse
 import os
 import selectors
-import shutil
 import signal
 import socket
+import stat
 import sys
 import time
 from collections.abc import Callable
-from importlib import resources
 from pathlib import Path
 
 from .clock import Clock
@@ -17,23 +16,25 @@ from .host import Host, Settings
 from .loop import Loop
 from .sdcard import EXTENSIONS
 
-DEMO = "demo.gcode"
+DEMO = Path(__file__).with_name("demo.gcode")
+STDIN = 0
 SIGNAL_BUFFER = 64
 
 
 def main() -> int:
     """Run until SIGTERM or SIGINT; the exit status."""
     options = _arguments()
-    options.gcodes.mkdir(parents=True, exist_ok=True)
+    for folder in (options.gcodes, options.socket.parent):
+        folder.mkdir(parents=True, exist_ok=True)
     _provide_demo(options.gcodes)
     loop = Loop(Clock(options.speed))
     settings = Settings(
         options.socket.absolute(), options.gcodes.absolute(), options.restart_delay_factor, options.config, options.log
     )
+    _watch_signals(loop, lambda: host.lose_mcu())
     host = Host(loop, settings, _logger(options.log))
-    _watch_signals(loop, host)
     if options.exit_with_parent:
-        loop.watch(sys.stdin.fileno(), selectors.EVENT_READ, lambda _: _drain_stdin(loop))
+        loop.watch(STDIN, selectors.EVENT_READ, lambda _: _end_at_end_of_input(loop))
     print(f"virtual printer ready {options.socket}", flush=True)
     try:
         loop.run()
@@ -51,7 +52,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--config", type=Path, help="an ini file whose sections are checked at every start")
     parser.add_argument("--log", type=Path, help="file to log to")
     parser.add_argument("--exit-with-parent", action="store_true", help="end when standard input reaches its end")
-    return parser.parse_args()
+    options = parser.parse_args()
+    kind = os.fstat(STDIN).st_mode if options.exit_with_parent else 0
+    if options.exit_with_parent and not (stat.S_ISFIFO(kind) or stat.S_ISSOCK(kind)):
+        parser.error("--exit-with-parent needs standard input to be a pipe")
+    return options
 
 
 def _positive(text: str) -> float:
@@ -64,8 +69,7 @@ def _positive(text: str) -> float:
 def _provide_demo(folder: Path) -> None:
     if any(path.suffix.lower() in EXTENSIONS for path in folder.rglob("*")):
         return
-    with resources.as_file(resources.files(__package__).joinpath(DEMO)) as demo:
-        shutil.copyfile(demo, folder / DEMO)
+    (folder / DEMO.name).write_bytes(DEMO.read_bytes())
 
 
 def _logger(path: Path | None) -> Callable[[str], None]:
@@ -79,28 +83,28 @@ def _logger(path: Path | None) -> Callable[[str], None]:
     return log
 
 
-def _watch_signals(loop: Loop, host: Host) -> None:
+def _watch_signals(loop: Loop, lose_mcu: Callable[[], None]) -> None:
     """SIGTERM and SIGINT end the process, SIGUSR1 loses the micro-controller; all of it on the loop's thread."""
     reader, writer = socket.socketpair()
     reader.setblocking(False)
     writer.setblocking(False)
-    signal.set_wakeup_fd(writer.fileno())
+    signal.set_wakeup_fd(writer.detach())
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
         signal.signal(number, lambda *_: None)
 
     def act(_events: int) -> None:
         received = reader.recv(SIGNAL_BUFFER)
         if signal.SIGUSR1 in received:
-            host.lose_mcu()
+            lose_mcu()
         if signal.SIGTERM in received or signal.SIGINT in received:
-            writer.close()
             loop.stop()
 
     loop.watch(reader, selectors.EVENT_READ, act)
 
 
-def _drain_stdin(loop: Loop) -> None:
-    if not os.read(sys.stdin.fileno(), SIGNAL_BUFFER):
+def _end_at_end_of_input(loop: Loop) -> None:
+    """The parent holds the other end of the pipe: end of file means that it is gone."""
+    if not os.read(STDIN, SIGNAL_BUFFER):
         loop.stop()
 
 

@@ -1,5 +1,6 @@
 """One line of g-code as Klipper reads it: its name, its parameters by type, and the errors about them."""
 
+import math
 import re
 from collections.abc import Callable
 from typing import TypeVar
@@ -20,6 +21,14 @@ N = TypeVar("N", int, float)
 
 class CommandError(Exception):
     """A command failed; its text is what clients are told."""
+
+
+def finite(text: str) -> float:
+    """A number; ValueError for anything else, infinities included."""
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(text)
+    return value
 
 
 class Command:
@@ -47,11 +56,11 @@ class Command:
         """A parameter as a float within the bounds; without a default it must be there."""
         if default is not None and name not in self.params:
             return default
-        return self._bounded(name, self._parsed(name, float), minimum, maximum)
+        return self._bounded(name, self._parsed(name, finite), minimum, maximum)
 
     def optional(self, name: str) -> float | None:
         """A float parameter, or None where it is absent."""
-        return self._parsed(name, float) if name in self.params else None
+        return self._parsed(name, finite) if name in self.params else None
 
     def integer(self, name: str, default: int | None = None, *, minimum: int | None = None) -> int:
         """A parameter as an int; without a default it must be there."""

@@ -36,6 +36,7 @@ class Connection:
         self._inbox_size = 0
         self._outbox = bytearray()
         self._stalled: Timer | None = None
+        self._waits_to_write = False
         self.closed = False
         loop.watch(sock, selectors.EVENT_READ, self._on_event)
 
@@ -113,8 +114,10 @@ class Connection:
         if sent and self._stalled is not None:
             self._stalled.cancel()
             self._stalled = None
-        if not self._outbox:
-            self._loop.watch(self._socket, selectors.EVENT_READ, self._on_event)
-        elif self._stalled is None:
+        waits = bool(self._outbox)
+        if waits and self._stalled is None:
             self._stalled = self._loop.call_later(STALLED_AFTER, self.close)
-            self._loop.watch(self._socket, selectors.EVENT_READ | selectors.EVENT_WRITE, self._on_event)
+        if waits != self._waits_to_write:
+            self._waits_to_write = waits
+            events = selectors.EVENT_READ | (selectors.EVENT_WRITE if waits else 0)
+            self._loop.watch(self._socket, events, self._on_event)

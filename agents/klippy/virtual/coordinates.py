@@ -2,7 +2,7 @@
 
 import copy
 
-from .command import Command, CommandError
+from .command import Command, CommandError, finite
 from .exclusion import Exclusion
 from .gcode import Gcode, Steps
 from .motion import Toolhead, as_position
@@ -66,9 +66,9 @@ class Coordinates:
             index = AXES.index(axis)
             self.frame.base[index] = self.frame.origin[index]
 
-    def e_position(self) -> float:
-        """Millimetres of filament fed, as the g-code counts them, without the extrude factor."""
-        return self.frame.last[3] / self.frame.extrude_factor
+    def extrusion(self) -> tuple[float, float]:
+        """Millimetres of filament fed so far, and the factor by which more is fed than the g-code says."""
+        return self.frame.last[3], self.frame.extrude_factor
 
     def _cmd_move(self, command: Command) -> Steps | None:
         params, frame = command.params, self.frame
@@ -76,13 +76,13 @@ class Coordinates:
             for index, axis in enumerate("XYZ"):
                 if axis in params:
                     start = frame.base[index] if frame.absolute else frame.last[index]
-                    frame.last[index] = start + float(params[axis])
+                    frame.last[index] = start + finite(params[axis])
             if "E" in params:
                 absolute = frame.absolute and frame.absolute_extrude
-                fed = float(params["E"]) * frame.extrude_factor
+                fed = finite(params["E"]) * frame.extrude_factor
                 frame.last[3] = fed + (frame.base[3] if absolute else frame.last[3])
             if "F" in params:
-                self._set_speed(float(params["F"]), command)
+                self._set_speed(finite(params["F"]), command)
         except ValueError:
             raise CommandError(f"Unable to parse move '{command.line}'") from None
         return self.travel(frame.speed)

@@ -1,4 +1,4 @@
-"""The g-code queue: scripts run one after the other, the file being printed in the gaps, and nothing blocks the loop."""
+"""The g-code queue: scripts run one after the other, the file being printed in the gaps, never blocking the loop."""
 
 from collections import deque
 from collections.abc import Callable

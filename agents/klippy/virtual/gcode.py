@@ -1,5 +1,6 @@
 """The g-code dispatcher: the command table, running lines and scripts, and what is said in response."""
 
+import traceback
 from collections.abc import Callable, Generator
 from typing import NamedTuple
 
@@ -27,11 +28,12 @@ class Entry(NamedTuple):
 class Gcode:
     """Runs lines and scripts, and sends every response line to the listeners."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, log: Callable[[str], None]) -> None:
         self.commands: dict[str, Entry] = {}
         self.listeners: list[Callable[[str], None]] = []
         self.on_error: list[Callable[[], None]] = []
         self._state = state
+        self._log = log
 
     def register(self, name: str, handler: Handler, summary: str = "", *, always: bool = False) -> None:
         """Add a command; `always` ones also run while the printer is not ready."""
@@ -71,6 +73,16 @@ class Gcode:
             for listener in self.on_error:
                 listener()
             raise
+        except Exception as error:
+            self._log(traceback.format_exc())
+            raise self._crash(command) from error
+
+    def _crash(self, command: Command) -> CommandError:
+        """A handler is broken: like Klipper, stop the machine rather than go on with it."""
+        problem = f'Internal error on command:"{command.name}"'
+        self._state.shut_down(problem)
+        self.respond_error(problem)
+        return CommandError(problem)
 
     def _start(self, command: Command) -> Steps | None:
         entry = self.commands.get(command.name)

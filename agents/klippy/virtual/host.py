@@ -2,11 +2,12 @@
 
 import configparser
 import json
+import os
 import selectors
 import socket
 import traceback
 from collections.abc import Callable
-from importlib import resources
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,17 +15,22 @@ from .api import Api
 from .connection import Connection
 from .loop import Loop
 from .objects import Status, build, build_unconfigured
-from .printer import RESTART_DWELL, Printer
+from .printer import Outside, Printer
 from .requests import Request
 from .thermal import Heat
 
+DATA = Path(__file__).with_name("printer.json")
 FIRST_STARTUP = 0.2
 STARTUP = 0.45
+RESTART_DWELL = 0.8
+"""Real seconds that a ready printer takes before it begins a restart."""
 UNREACHABLE = 1.0
 """Real seconds between the end of one life and the socket of the next."""
 FAREWELL = 0.03
 """Real seconds between the answer to a restart and the end of the connection."""
 BACKLOG = 16
+OWNER_ONLY = 0o177
+"""The umask that makes a socket readable and writable by its owner alone."""
 
 
 class Settings(NamedTuple):
@@ -45,7 +51,7 @@ class Host:
         self._settings = settings
         self._log = log
         self._heat = Heat()
-        self._data = json.loads(resources.files(__package__).joinpath("printer.json").read_text("utf-8"))
+        self._data = json.loads(DATA.read_text("utf-8"))
         self._connections: set[Connection] = set()
         self._listener: socket.socket | None = None
         self._printer: Printer
@@ -63,9 +69,9 @@ class Host:
 
     def _start(self, startup: float) -> None:
         """Begin a life: listen, then become ready, unless the configuration is bad."""
-        self._printer = Printer(self._loop, self._heat, self._settings.gcodes, self._call_remote)
-        self._printer.restart_delay = RESTART_DWELL * self._settings.restart_delay_factor
-        self._printer.on_restart = self._begin_restart
+        factor = self._settings.restart_delay_factor
+        outside = Outside(self._call_remote, self._begin_restart, RESTART_DWELL * factor, self._log)
+        self._printer = Printer(self._loop, self._heat, self._settings.gcodes, outside)
         problem, readable = self._check_config()
         objects = build_unconfigured(self._printer)
         if readable:
@@ -73,15 +79,15 @@ class Host:
         self._api = Api(self._printer, objects, self._data["bed_mesh_dump"], self._file_names())
         self._listen()
         if problem is None:
-            self._loop.call_later(startup * self._settings.restart_delay_factor, self._become_ready)
+            self._loop.call_later(startup * factor, partial(self._become_ready, self._printer))
         else:
             self._log(f"Config error: {problem}")
             self._printer.state.fail(problem)
 
-    def _become_ready(self) -> None:
-        if self._printer.state.name == "startup":
-            self._printer.state.become_ready()
-            self._printer.gcode.respond_state("Ready")
+    def _become_ready(self, printer: Printer) -> None:
+        if printer is self._printer and printer.state.name == "startup":
+            printer.state.become_ready()
+            printer.gcode.respond_state("Ready")
             self._log("Printer is ready")
 
     def _check_config(self) -> tuple[str | None, bool]:
@@ -106,16 +112,21 @@ class Host:
         return settings
 
     def _file_names(self) -> dict[str, str]:
-        log, config = self._settings.log_file, self._settings.config
-        return {"log_file": str(log or ""), "config_file": str(config or "printer.cfg")}
+        """Where the files are, or would be in the usual layout."""
+        data = self._settings.gcodes.parent
+        log = self._settings.log_file or data / "logs" / "klippy.log"
+        config = self._settings.config or data / "config" / "printer.cfg"
+        return {"log_file": str(log), "config_file": str(config)}
 
     def _listen(self) -> None:
         path = self._settings.socket
-        path.unlink(missing_ok=True)
+        if path.is_socket():
+            path.unlink()
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         listener.setblocking(False)
+        mask = os.umask(OWNER_ONLY)
         listener.bind(str(path))
-        path.chmod(0o600)
+        os.umask(mask)
         listener.listen(BACKLOG)
         self._loop.watch(listener, selectors.EVENT_READ, self._accept)
         self._listener = listener

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from .clock import Clock
 
 FAR_FUTURE = 3600.0
+"""The longest wait handed to the kernel (seconds)."""
 
 
 class Timer:
@@ -74,7 +75,7 @@ class Loop:
     def _patience(self) -> float:
         if not self._heap:
             return FAR_FUTURE
-        return max(0.0, self._heap[0][0] - self.clock.now())
+        return min(FAR_FUTURE, max(0.0, self._heap[0][0] - self.clock.now()))
 
     def _fire_due(self) -> None:
         now = self.clock.now()

@@ -1,6 +1,7 @@
 """The printer's macros: what each expands to, and the actions that are not g-code."""
 
 import ast
+import json
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -75,9 +76,11 @@ class Macros:
         if name not in variables:
             raise CommandError(f"Unknown gcode_macro variable '{name}'")
         try:
-            variables[name] = ast.literal_eval(value)
-        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            literal = ast.literal_eval(value)
+            json.dumps(literal, allow_nan=False)
+        except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
             raise CommandError(f"Unable to parse '{value}' as a literal in '{command.line}'") from None
+        variables[name] = literal
 
     def status(self, name: str) -> dict[str, object]:
         """The variables of a macro."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from .activity import Activity
 from .clock import Clock
@@ -24,42 +25,44 @@ from .sdcard import SdCard
 from .state import State
 from .thermal import Heat
 
-RESTART_DWELL = 0.8
-"""Real seconds (before --restart-delay-factor) that a ready printer takes to begin a restart."""
+
+class Outside(NamedTuple):
+    """What a printer needs from its host; `restart_delay` is in real seconds."""
+
+    call_remote: Callable[[str, dict[str, object]], None]
+    restart: Callable[[], None]
+    restart_delay: float
+    log: Callable[[str], None]
 
 
 class Printer:
     """The modules of a printer; `heat` outlives it, as hot metal outlives a restart."""
 
-    def __init__(
-        self, loop: Loop, heat: Heat, root: Path, call_remote: Callable[[str, dict[str, object]], None]
-    ) -> None:
+    def __init__(self, loop: Loop, heat: Heat, root: Path, outside: Outside) -> None:
         clock = loop.clock
         self.loop = loop
         self.clock: Clock = clock
         self.heat = heat
-        self.root = root
-        self.restart_delay = RESTART_DWELL
-        self.on_restart: Callable[[], None] = lambda: None
+        self._outside = outside
         self.state = State()
         self.statistics = Statistics()
-        self.gcode = Gcode(self.state)
+        self.gcode = Gcode(self.state, outside.log)
         self.activity = Activity(clock, loop)
         self.toolhead = Toolhead(clock.simulated, self.activity.extend)
         self.exclusion = Exclusion()
         self.coordinates = Coordinates(self.toolhead, heat, self.exclusion)
-        self.stats = PrintStats(clock.now, self.coordinates.e_position)
+        self.stats = PrintStats(clock.now, self.coordinates.extrusion)
         self.card = SdCard(root, self.gcode, self.stats, self.exclusion.reset)
         self.executor = Executor(loop, self.card.next_job)
         self.pausing = Pausing(self.card, self.coordinates, self.gcode)
         self.outputs = Outputs(heat, self.toolhead)
         self.messages = Messages(self.gcode, self.state, self.card, clock.now)
-        self.macros = Macros(self.gcode, Actions(call_remote, self.state.shut_down))
+        self.macros = Macros(self.gcode, Actions(outside.call_remote, self.state.shut_down))
         self._connect()
         self._register()
 
     def _connect(self) -> None:
-        self.heat.turn_off()
+        self.heat.restart()
         self.card.wake = self.executor.wake
         self.card.on_failure = lambda: self.run_unattended("TURN_OFF_HEATERS")
         self.activity.on_idle = lambda: self.run_unattended("TURN_OFF_HEATERS\nM84")
@@ -107,8 +110,9 @@ class Printer:
     def _cmd_restart(self, _command: Command) -> Steps:
         if self.state.ready:
             yield from self.toolhead.wait()
-            yield self.restart_delay * self.clock.factor
-        self.on_restart()
+            yield self._outside.restart_delay * self.clock.factor
+        self.executor.stop()
+        self._outside.restart()
 
     def stop(self) -> None:
         """End of this life: nothing of it runs any more."""

@@ -91,7 +91,11 @@ class SdCard:
     def next_job(self) -> Job | None:
         """The next line that says something; None if nothing is being printed."""
         while self.active and self._file is not None:
-            line = self._file.readline(MAX_LINE)
+            try:
+                line = self._file.readline(MAX_LINE)
+            except OSError:
+                self._rest()
+                return None
             if not line:
                 self._complete()
                 return None
@@ -147,11 +151,13 @@ class SdCard:
     def _load(self, name: str) -> None:
         name = name.removeprefix("/")
         path = self._find(name)
-        if path is None:
-            raise CommandError("Unable to open file")
-        self._file = path.open("rb")
+        try:
+            if path is None:
+                raise FileNotFoundError(name)
+            self._file, self._size = path.open("rb"), path.stat().st_size
+        except OSError:
+            raise CommandError("Unable to open file") from None
         self._path = path
-        self._size = path.stat().st_size
         self._position = 0
         self._gcode.respond(f"File opened:{name} Size:{self._size}")
         self._gcode.respond("File selected")

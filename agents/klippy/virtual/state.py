@@ -18,7 +18,7 @@ AFTER_CONFIG_ERROR = (
 
 
 class State:
-    """What `webhooks` reports; a shutdown happens at most once and calls its listeners in order."""
+    """What `webhooks` reports; a shutdown of a ready printer calls its listeners in order."""
 
     def __init__(self) -> None:
         self.name = "startup"
@@ -42,8 +42,9 @@ class State:
         """Stop the machine; ignored when it is stopped already."""
         if self.name == "shutdown":
             return
+        running = self.ready
         self.name, self.message = "shutdown", reason + AFTER_SHUTDOWN
-        for listener in self.on_shutdown:
+        for listener in self.on_shutdown if running else ():
             listener()
 
     def status(self, _now: float) -> dict[str, object]:

@@ -86,6 +86,11 @@ class Heat:
         for heater in self.heaters.values():
             heater.advance(moment)
 
+    def restart(self) -> None:
+        """A new life of the printer begins with everything off."""
+        self.turn_off()
+        self._extremes.clear()
+
     def turn_off(self) -> None:
         """All targets to 0."""
         for heater in self.heaters.values():
