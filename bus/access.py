@@ -72,7 +72,7 @@ def client_id_fault(client_id: str) -> str | None:
 class TrustedNetworks:
     """The default authenticator: whoever comes from a trusted network is let in, nobody else.
 
-    A user name `agent:{boot}` with a client id `agent.{name}` makes an agent, `bridge:{boot}` with `bridge...` a bridge.
+    A user `agent:{boot}` with a client id `agent.{name}` makes an agent, `bridge:{boot}` with `bridge...` a bridge.
     """
 
     def __init__(self, networks: Sequence[ipaddress.IPv4Network | ipaddress.IPv6Network] = _LOOPBACK) -> None:

@@ -1,21 +1,27 @@
 """amqtt's broker object with our protocol engine behind its listeners; none of its own connection handling runs."""
 
 import asyncio
+import logging
 import ssl
 from types import TracebackType
 from typing import Self
 
 import amqtt.broker
+import websockets.asyncio.server as websockets
 from amqtt.contexts import BrokerConfig, ListenerConfig, ListenerType
+from websockets.exceptions import ConnectionClosed
+from websockets.typing import Subprotocol
 
 from .access import Authenticator
 from .exchange import Exchange
 from .listeners import BrokerSettings, Listener
 from .sockets import SocketProtocol
+from .websocket import PACKETS_PER_MESSAGE, SUBPROTOCOL, carry
 
 # amqtt wants a listener of this name, from which the others inherit; one without an address is not started.
 TEMPLATE = "default"
 BACKLOG = 1024
+UNIX_SOCKET_MODE = 0o660
 
 
 class Broker(amqtt.broker.Broker):  # type: ignore[misc]  # amqtt is not marked as typed
@@ -25,23 +31,41 @@ class Broker(amqtt.broker.Broker):  # type: ignore[misc]  # amqtt is not marked 
         self._exchange = exchange
         self._authenticator = authenticator
         self._settings = settings
+        self._unix_servers: list[asyncio.AbstractServer] = []
         super().__init__(_amqtt_config(settings), loop=exchange.loop)
+        # A failed start is raised; amqtt would also log it, with a traceback.
+        self.logger.setLevel(logging.CRITICAL)
 
     async def __aenter__(self) -> Self:
-        await self.start()
+        try:
+            await self.start()
+            await self._start_unix_listeners()
+        except BaseException as error:
+            await self._close()
+            # amqtt wraps what went wrong, such as a port in use, in an exception of its own.
+            raise error.__cause__ or error from None
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for server in self._servers.values():
-            server.instance.close()
-        self._exchange.sessions.close_all()
+        await self._close()
         await self.shutdown()
+
+    async def _close(self) -> None:
+        servers = [server.instance for server in self._servers.values()] + self._unix_servers
+        for server in servers:
+            server.close()
+        self._exchange.sessions.close_all()
+        for server in servers:
+            await server.wait_closed()
+        for listener in self._settings.listeners.values():
+            if listener.path is not None:
+                listener.path.unlink(missing_ok=True)
 
     @property
     def addresses(self) -> list[tuple[str, int]]:
-        """Host and port of each bound tcp socket, in the order of the settings."""
+        """Host and port of each bound tcp and websocket listener, in the order of the settings."""
         sockets = [sock for server in self._servers.values() for sock in server.instance.sockets]
         return [sock.getsockname()[:2] for sock in sockets]
 
@@ -52,15 +76,48 @@ class Broker(amqtt.broker.Broker):  # type: ignore[misc]  # amqtt is not marked 
         address: str | None,
         port: int,
         ssl_context: ssl.SSLContext | None,
-    ) -> asyncio.Server:
+    ) -> asyncio.Server | websockets.Server:
+        listener = self._settings.listeners[_name(listener_name)]
+        if ssl_context is not None:
+            ssl_context.verify_mode = _verification(listener)
+        if listener_type == ListenerType.WS:
+            return await self._serve_websockets(listener, ssl_context)
         return await self._exchange.loop.create_server(
-            lambda: SocketProtocol(self._exchange, self._authenticator),
-            address.strip("[]") if address else None,
-            port,
+            self._accept,
+            listener.host,
+            listener.port,
             ssl=ssl_context,
+            ssl_handshake_timeout=self._exchange.limits.first_packet_seconds if ssl_context else None,
             reuse_address=True,
             backlog=BACKLOG,
         )
+
+    def _accept(self) -> SocketProtocol:
+        return SocketProtocol(self._exchange, self._authenticator)
+
+    async def _serve_websockets(self, listener: Listener, context: ssl.SSLContext | None) -> websockets.Server:
+        return await websockets.serve(
+            self._on_websocket,
+            listener.host,
+            listener.port,
+            ssl=context,
+            subprotocols=[Subprotocol(SUBPROTOCOL)],
+            compression=None,
+            max_size=PACKETS_PER_MESSAGE * self._exchange.limits.packet_bytes,
+            open_timeout=self._exchange.limits.first_packet_seconds,
+            ping_interval=None,
+        )
+
+    async def _on_websocket(self, websocket: websockets.ServerConnection) -> None:
+        peer = websocket.remote_address
+        await carry(self._exchange, self._authenticator, _Wire(websocket), peer[0] if isinstance(peer, tuple) else "")
+
+    async def _start_unix_listeners(self) -> None:
+        for listener in self._settings.listeners.values():
+            if listener.path is not None:
+                server = await self._exchange.loop.create_unix_server(self._accept, listener.path, backlog=BACKLOG)
+                self._unix_servers.append(server)
+                listener.path.chmod(UNIX_SOCKET_MODE)
 
     async def _broadcast_loop(self) -> None:
         """Routing is the exchange's; amqtt's own loop has nothing to do."""
@@ -69,12 +126,51 @@ class Broker(amqtt.broker.Broker):  # type: ignore[misc]  # amqtt is not marked 
         """Sessions are the exchange's; amqtt has none to expire."""
 
 
+class _Wire:
+    """A websocket of the websockets library."""
+
+    def __init__(self, websocket: websockets.ServerConnection) -> None:
+        self._websocket = websocket
+
+    async def receive(self) -> bytes | None:
+        try:
+            data = await self._websocket.recv()
+        except ConnectionClosed:
+            return None
+        return data if isinstance(data, bytes) else None
+
+    async def send(self, data: bytes) -> None:
+        try:
+            await self._websocket.send(data)
+        except ConnectionClosed as error:
+            raise ConnectionError from error
+
+    async def close(self) -> None:
+        await self._websocket.close()
+
+
+def _verification(listener: Listener) -> ssl.VerifyMode:
+    if listener.require_certificate:
+        return ssl.CERT_REQUIRED
+    return ssl.CERT_OPTIONAL if listener.cafile is not None else ssl.CERT_NONE
+
+
+def _key(name: str) -> str:
+    """amqtt's name of a listener, which cannot be that of the template."""
+    return f"{name}:"
+
+
+def _name(key: str) -> str:
+    return key.removesuffix(":")
+
+
 def _amqtt_config(settings: BrokerSettings) -> BrokerConfig:
-    listeners = {f"{name}:": _amqtt_listener(listener) for name, listener in settings.listeners.items()}
+    ours = {name: listener for name, listener in settings.listeners.items() if listener.type != "unix"}
+    listeners = {_key(name): _amqtt_listener(listener) for name, listener in ours.items()}
     config = BrokerConfig(listeners={TEMPLATE: ListenerConfig(bind=None), **listeners}, plugins={})
     # amqtt takes 0.0.0.0:1883 for "not given" and replaces it by the template's.
-    for name, listener in settings.listeners.items():
-        config.listeners[f"{name}:"].bind = _bind(listener)
+    for name, listener in ours.items():
+        config.listeners[_key(name)].bind = _bind(listener)
     return config
 
 

@@ -1,6 +1,7 @@
 """The session state of one socket client: subscriptions, unacknowledged and waiting messages (section 3.1.2.4)."""
 
 from collections import deque
+from collections.abc import Callable
 from typing import Protocol
 
 from . import packets
@@ -86,6 +87,13 @@ class ClientSession:
             message, qos = self._queue.popleft()
             self._queued_bytes -= len(message.topic) + len(message.payload)
             self._send(self.link, message, qos, _head(message, qos))
+
+    def keep_waiting(self, allowed: Callable[[str], bool]) -> None:
+        """Drop queued messages on topics that are no longer allowed."""
+        kept = deque(item for item in self._queue if allowed(item[0].topic))
+        self._counters.queue_dropped += len(self._queue) - len(kept)
+        self._queue = kept
+        self._queued_bytes = sum(len(message.topic) + len(message.payload) for message, _ in kept)
 
     def resume(self, link: Link) -> None:
         """Attach a new connection: repeat what was not acknowledged, in order, then what waited (section 4.4)."""

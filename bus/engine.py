@@ -4,19 +4,18 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Awaitable, Callable
-from typing import Final
 
 from . import packets
 from .access import Authenticator, Identity, Login, Refusal
 from .client_session import ClientSession
-from .exchange import Exchange, Route
+from .conversation import Conversation
+from .exchange import Exchange
 from .matching import too_long, topic_fault
 from .packets import Connect, Frames, PacketTooLarge, ProtocolError, UnsupportedVersion
 
 KEEP_ALIVE_FACTOR = 1.5
 """Section 3.1.2.10."""
 FOREVER = float("inf")
-PLAIN_PUBLISH = 0x30
 logger = logging.getLogger(__name__)
 
 
@@ -54,6 +53,7 @@ class Connection:
         self._counters = exchange.counters
         self._frames = Frames(exchange.limits.first_packet_bytes)
         self._session: ClientSession | None = None
+        self._conversation: Conversation | None = None
         self._will: packets.Will | None = None
         self._login: asyncio.Future[Identity | Refusal] | None = None
         self._held = b""
@@ -91,10 +91,13 @@ class Connection:
         count = 0
         for first, buffer, start, body, end in self._frames.feed(data):
             count += 1
-            if first >> 4 == packets.PUBLISH:
-                self._on_publish(first, buffer, start, body, end)
+            conversation = self._conversation
+            if conversation is None:
+                self._on_first(first, buffer[body:end])
+            elif first >> 4 == packets.PUBLISH:
+                conversation.on_publish(first, buffer, start, body, end)
             else:
-                self._on_packet(first, buffer[body:end])
+                conversation.on_packet(first, buffer[body:end])
             if self._closed:
                 return
             if self._login is not None:
@@ -162,6 +165,11 @@ class Connection:
         """Another connection takes over the session."""
         self.cut("taken over by a new connection")
 
+    def finish(self) -> None:
+        """End the connection as the client asked; its will is void (section 3.14.4)."""
+        self._will = None
+        self._end()
+
     def _end(self) -> None:
         """Close the wire after what is queued so far."""
         if self.outbox:
@@ -190,7 +198,9 @@ class Connection:
 
     # Logging in
 
-    def _on_connect(self, body: bytes) -> None:
+    def _on_first(self, first: int, body: bytes) -> None:
+        if first != packets.CONNECT:
+            raise ProtocolError(f"packet 0x{first:02x} before CONNECT")
         connect = packets.read_connect(body)
         self._check_will(connect.will)
         client_id = connect.client_id
@@ -237,6 +247,7 @@ class Connection:
             return
         session, present = opened
         self.identity, self._session, self._will = answer, session, connect.will
+        self._conversation = Conversation(self._exchange, answer, session, self)
         self._patience = connect.keep_alive * KEEP_ALIVE_FACTOR or FOREVER
         self._frames.limit = self._limits.packet_bytes
         self._counters.connects += 1
@@ -252,107 +263,3 @@ class Connection:
             self._counters.logins_refused += 1
         self.send(packets.connack(code))
         self._end()
-
-    # Packets of a session
-
-    def _on_packet(self, first: int, body: bytes) -> None:
-        session = self._session
-        if session is None:
-            if first != packets.CONNECT:
-                raise ProtocolError(f"packet 0x{first:02x} before CONNECT")
-            self._on_connect(body)
-            return
-        handler = HANDLERS.get(first)
-        if handler is None:
-            raise ProtocolError(f"unexpected packet 0x{first:02x}")
-        handler(self, session, body)
-
-    def _on_publish(self, first: int, buffer: bytes, start: int, body: int, end: int) -> None:
-        identity = self.identity
-        if identity is None:
-            raise ProtocolError("PUBLISH before CONNECT")
-        topic = body + 2
-        if topic > end or (at := topic + (buffer[body] << 8 | buffer[body + 1])) > end:
-            raise ProtocolError("PUBLISH is cut short")
-        route = self._exchange.route_of(buffer[topic:at])
-        if first == PLAIN_PUBLISH:
-            if route is not None:
-                self._exchange.relay(route, identity, buffer[start:end], buffer[at:end])
-            return
-        qos, dup = first >> 1 & 3, bool(first & 8)
-        if qos == 0 and not dup:
-            if route is not None:
-                self._exchange.forward(route, identity, buffer[at:end], 0, bool(first & 1), False)
-            return
-        if qos in (0, 3) or at + 2 > end:
-            raise ProtocolError("PUBLISH with contradictory flags or without packet id")
-        self._on_reliable(first, route, buffer[at : at + 2], buffer[at + 2 : end])
-
-    def _on_reliable(self, first: int, route: Route | None, raw_id: bytes, payload: bytes) -> None:
-        """A publication with QoS 1 or 2: one that rules or limits refuse is acknowledged as well (section 3.3.5)."""
-        packet_id, qos, session, identity = int.from_bytes(raw_id, "big"), first >> 1 & 3, self._session, self.identity
-        if not packet_id or session is None or identity is None:
-            raise ProtocolError("packet id 0")
-        repeated = qos == 2 and packet_id in session.received
-        if qos == 2:
-            session.received.add(packet_id)
-        if route is not None and not repeated:
-            self._exchange.forward(route, identity, payload, qos, bool(first & 1), bool(first & 8))
-        self.send(packets.acknowledge(packets.PUBREC if qos == 2 else packets.PUBACK, packet_id))
-
-    def _on_puback(self, session: ClientSession, body: bytes) -> None:
-        session.acknowledged(packets.read_id(body))
-
-    def _on_pubrec(self, session: ClientSession, body: bytes) -> None:
-        packet_id = packets.read_id(body)
-        session.arrived(packet_id)
-        self.send(packets.acknowledge(packets.PUBREL, packet_id))
-
-    def _on_pubrel(self, session: ClientSession, body: bytes) -> None:
-        packet_id = packets.read_id(body)
-        session.received.discard(packet_id)
-        self.send(packets.acknowledge(packets.PUBCOMP, packet_id))
-
-    def _on_pubcomp(self, session: ClientSession, body: bytes) -> None:
-        session.completed(packets.read_id(body))
-
-    def _on_subscribe(self, session: ClientSession, body: bytes) -> None:
-        packet_id, filters = packets.read_subscribe(body)
-        codes = [self._exchange.subscribe(session, name, qos) for name, qos in filters]
-        self.send(packets.suback(packet_id, codes))
-        for (name, _), code in zip(filters, codes, strict=True):
-            if code != packets.SUBSCRIBE_FAILURE:
-                self._exchange.replay(session, name, code)
-
-    def _on_unsubscribe(self, session: ClientSession, body: bytes) -> None:
-        packet_id, filters = packets.read_unsubscribe(body)
-        for name in filters:
-            self._exchange.unsubscribe(session, name)
-        self.send(packets.unsuback(packet_id))
-
-    def _on_pingreq(self, _session: ClientSession, body: bytes) -> None:
-        _expect_empty(body)
-        self.send(packets.PINGRESP)
-
-    def _on_disconnect(self, _session: ClientSession, body: bytes) -> None:
-        _expect_empty(body)
-        self._will = None
-        self._end()
-
-
-def _expect_empty(body: bytes) -> None:
-    if body:
-        raise ProtocolError("a packet without fields has a body")
-
-
-HANDLERS: Final[dict[int, Callable[[Connection, ClientSession, bytes], None]]] = {
-    packets.PUBACK: Connection._on_puback,
-    packets.PUBREC: Connection._on_pubrec,
-    packets.PUBREL: Connection._on_pubrel,
-    packets.PUBCOMP: Connection._on_pubcomp,
-    packets.SUBSCRIBE: Connection._on_subscribe,
-    packets.UNSUBSCRIBE: Connection._on_unsubscribe,
-    packets.PINGREQ: Connection._on_pingreq,
-    packets.DISCONNECT: Connection._on_disconnect,
-}
-"""What to do with each packet but CONNECT and PUBLISH, by its first byte: type and required flags (table 2.2)."""

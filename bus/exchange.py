@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from functools import partial
 
 from . import packets
 from .access import AccessRules, Identity
@@ -15,8 +16,12 @@ from .message import Message
 from .registry import Registry
 from .retained import Retained, RetainedStore
 from .session import LocalSession, Target
+from .system_topics import ROOT, SystemTopics
 
 CACHED_ROUTES = 8192
+LONGEST_TOPIC = 65_535
+LARGEST_PAYLOAD = 268_435_455 - LONGEST_TOPIC - 4
+"""What fits into one packet beside any topic (section 2.2.3)."""
 logger = logging.getLogger(__name__)
 
 
@@ -55,6 +60,7 @@ class Exchange:
         self._routes: dict[str, Route] = {}
         self._routes_by_name: dict[bytes, Route] = {}
         self._dirty: list[Link] = []
+        self._system = SystemTopics(self)
 
     # Publishing
 
@@ -62,6 +68,8 @@ class Exchange:
         self, sender: Identity, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False, dup: bool = False
     ) -> bool:
         """Deliver to all subscribers; False when the rules refuse it, ValueError for a malformed topic."""
+        if len(payload) > LARGEST_PAYLOAD:
+            raise ValueError(f"a payload of {len(payload)} bytes")
         route = self._routes.get(topic) or self._add_route(topic)
         return self.forward(route, sender, payload, qos, retain, dup)
 
@@ -132,6 +140,8 @@ class Exchange:
     def _add_route(self, topic: str) -> Route:
         if fault := topic_fault(topic):
             raise ValueError(f"{fault}: {topic!r}")
+        if len(topic.encode()) > LONGEST_TOPIC:
+            raise ValueError("a topic of more than 65535 bytes")
         return self._cache(Route(topic))
 
     def _add_named_route(self, name: bytes) -> Route | None:
@@ -179,6 +189,8 @@ class Exchange:
         """Put other rules in force at once, on open connections too."""
         self.rules = rules
         self._forget_routes()
+        for session in self.sessions.all():
+            session.keep_waiting(partial(rules.may_receive, session.identity))
 
     def changed(self) -> None:
         """Make every route find its receivers anew before it is next used."""
@@ -186,11 +198,22 @@ class Exchange:
 
     # Subscriptions
 
+    @property
+    def subscriptions(self) -> int:
+        """Number of subscriptions of all sessions, local ones included."""
+        return len(self._trie)
+
+    def is_wanted(self, first_level: str) -> bool:
+        """Whether some subscription's filter starts with this level."""
+        return self._trie.has_first_level(first_level)
+
     def subscribe(self, session: ClientSession, name: str, qos: int) -> int:
         """Subscribe a socket client; the granted QoS, or 0x80 when refused."""
         if not self._acceptable(session, name):
             self.counters.filters_refused += 1
             return packets.SUBSCRIBE_FAILURE
+        if name.startswith(ROOT):
+            self._system.wanted()
         session.filters[name] = qos
         self._trie.add(name, session, qos)
         self._version += 1
@@ -257,6 +280,8 @@ class Exchange:
         identity = target.session.identity
         if not self.rules.may_subscribe(identity, name):
             raise PermissionError(f"{identity.client_id} may not subscribe to {name}")
+        if name.startswith(ROOT):
+            self._system.wanted()
         self._trie.add(name, target)
         self._version += 1
         for entry in self._readable(identity, name):

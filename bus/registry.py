@@ -10,7 +10,7 @@ from .client_session import ClientSession, Link
 if TYPE_CHECKING:
     from .exchange import Exchange
 
-SWEEP_SECONDS = 1.0
+SWEEP_SECONDS = 0.5
 logger = logging.getLogger(__name__)
 
 Listener = Callable[[Identity], None]
@@ -36,6 +36,10 @@ class Registry:
     def get(self, client_id: str) -> ClientSession | None:
         """The session of a client id, connected or not."""
         return self._by_id.get(client_id)
+
+    def all(self) -> list[ClientSession]:
+        """All sessions, connected or not."""
+        return list(self._by_id.values())
 
     @property
     def connected(self) -> int:

@@ -1,0 +1,262 @@
+"""The broker on the wire: every limit of `Limits`, what happens at it, and the counter that shows it."""
+
+import asyncio
+
+import pytest
+
+from bus.limits import Limits
+from tests.brokers import Running, play, running, until
+from tests.mqtt_wire import Will, connect, packet, publish
+
+
+def test_connections_and_connections_per_address() -> None:
+    async def scenario(limits: Limits, counter: str) -> None:
+        async with running(limits=limits) as broker:
+            first, _ = await broker.client("one"), await broker.client("two")
+            third = await broker.client.socket()
+            await third.closed()
+            assert getattr(broker.exchange.counters, counter) == 1
+            await first.disconnect()
+            await broker.client("three")
+
+    play(scenario(Limits(connections=2), "connections_over_limit"))
+    play(scenario(Limits(connections_per_address=2), "connections_over_address_limit"))
+
+
+def test_first_packet_must_be_complete_in_time() -> None:
+    async def scenario() -> None:
+        async with running(limits=Limits(first_packet_seconds=0.3)) as broker:
+            silent, slow = await broker.client.socket(), await broker.client.socket()
+            for byte in connect("one")[:12]:
+                slow.send(bytes((byte,)))
+                await asyncio.sleep(0.05)
+            await silent.closed(seconds=1)
+            await slow.closed(seconds=1)
+            assert broker.exchange.counters.first_packet_timeouts == 2
+
+    play(scenario())
+
+
+@pytest.mark.parametrize("before_login", [True, False])
+def test_packet_that_claims_to_be_too_large_closes_at_once(before_login: bool) -> None:
+    async def scenario() -> None:
+        async with running() as broker:
+            client = await broker.client.socket()
+            if not before_login:
+                await client.login("one")
+            client.send(b"\x10" if before_login else b"\x30")
+            client.send(b"\xff\xff\xff\x7f")
+            await client.closed()
+            assert broker.exchange.counters.packets_too_large == 1
+
+    play(scenario())
+
+
+def test_largest_packet_passes_and_one_byte_more_does_not() -> None:
+    async def scenario() -> None:
+        async with running() as broker:
+            watcher = broker.local("t")
+            client = await broker.client("one")
+            room = broker.exchange.limits.packet_bytes - 3
+            client.send(publish("t", bytes(room)))
+            await client.ping()
+            assert len(watcher.messages[0].payload) == room
+            client.send(publish("t", bytes(room + 1)))
+            await client.closed()
+
+    play(scenario())
+
+
+def test_local_sessions_may_send_more_than_a_socket_client() -> None:
+    async def scenario() -> None:
+        async with running() as broker:
+            client = await broker.client("one")
+            await client.subscribe(("t", 0))
+            broker.local().session.publish("t", bytes(3_000_000))
+            assert len((await client.published()).payload) == 3_000_000
+
+    play(scenario())
+
+
+def test_slow_reader_is_cut_and_others_are_not_delayed() -> None:
+    async def scenario() -> None:
+        async with running(limits=Limits(queued_bytes=1_000_000)) as broker:
+            stalled, reader = await broker.client("stalled", will=Will("gone", b"x")), await broker.client("reader")
+            watcher = broker.local("gone")
+            await stalled.subscribe(("t", 0))
+            await reader.subscribe(("t", 0))
+            stalled.writer.transport.pause_reading()  # type: ignore[attr-defined]
+            local, slowest = broker.local().session, 0.0
+            for _ in range(3000):
+                start = asyncio.get_running_loop().time()
+                local.publish("t", bytes(10_000))
+                await reader.published()
+                slowest = max(slowest, asyncio.get_running_loop().time() - start)
+                if broker.exchange.counters.slow_readers_cut:
+                    break
+            assert broker.exchange.counters.slow_readers_cut == 1
+            assert slowest < 0.5
+            await asyncio.sleep(0)
+            assert watcher.seen == [("gone", b"x")]
+
+    play(scenario())
+
+
+def test_reader_that_never_acknowledges_is_cut_with_its_queue_full() -> None:
+    async def scenario() -> None:
+        async with running(limits=Limits(inflight=10, offline_messages=20)) as broker:
+            client = await broker.client("one")
+            await client.subscribe(("t", 1))
+            local = broker.local().session
+            for _ in range(31):
+                local.publish("t", b"x", qos=1)
+            await client.closed()
+            assert broker.exchange.counters.slow_readers_cut == 1
+
+    play(scenario())
+
+
+async def missed(broker: Running, size: int, count: int) -> list[bytes]:
+    """What an offline session still gets of `count` messages."""
+    sleeper = await broker.client("sleeper", clean=False)
+    await sleeper.subscribe(("t", 1))
+    await sleeper.disconnect()
+    local = broker.local().session
+    for number in range(count):
+        local.publish("t", b"%0*d" % (size, number), qos=1)
+    again = await broker.client("sleeper", clean=False)
+    expected = count - broker.exchange.counters.queue_dropped
+    got = [(await again.published()).payload for _ in range(expected)]
+    await again.silent()
+    return got
+
+
+@pytest.mark.parametrize("limits", [Limits(offline_messages=3), Limits(offline_bytes=35)])
+def test_offline_queue_keeps_the_oldest_and_counts_the_rest(limits: Limits) -> None:
+    async def scenario() -> None:
+        async with running(limits=limits) as broker:
+            assert await missed(broker, 10, 5) == [b"%010d" % number for number in range(3)]
+            assert broker.exchange.counters.queue_dropped == 2
+
+    play(scenario())
+
+
+def test_offline_sessions_are_bounded_in_number_and_time() -> None:
+    async def scenario() -> None:
+        async with running(limits=Limits(offline_sessions=2, offline_seconds=0.2)) as broker:
+            for name in ("one", "two", "three"):
+                await (await broker.client(name, clean=False)).disconnect()
+            assert broker.exchange.sessions.offline == 2
+            assert broker.exchange.counters.sessions_refused == 1
+            await until(lambda: broker.exchange.sessions.offline == 0)
+            assert broker.exchange.counters.sessions_expired == 2
+
+    play(scenario())
+
+
+def test_retained_bytes_per_client_and_in_total() -> None:
+    async def scenario(limits: Limits) -> None:
+        async with running(limits=limits) as broker:
+            one, two = await broker.client("one"), await broker.client("two")
+            for name in ("a", "b", "c", "d"):
+                await one.publish(name, bytes(300), qos=1, retain=True)
+            assert len(broker.exchange.retained_store) == 2
+            await one.publish("a", bytes(290), qos=1, retain=True)
+            await two.publish("b", b"", qos=1, retain=True)
+            await one.publish("c", bytes(300), qos=1, retain=True)
+            assert broker.exchange.retained("c") is not None
+            broker.local().session.publish("big", bytes(10_000), retain=True)
+            assert broker.exchange.retained("big") is not None
+            assert broker.exchange.counters.retained_refused == 2
+
+    play(scenario(Limits(retained_bytes=1100)))
+    play(scenario(Limits(retained_bytes_total=1100)))
+
+
+def test_topics_that_are_too_long_or_too_deep_are_dropped_and_counted() -> None:
+    async def scenario() -> None:
+        async with running() as broker:
+            watcher = broker.local("#")
+            client = await broker.client("one")
+            await client.publish("/".join("x" * 33), b"x", qos=1)
+            await client.publish("ä" * 600, b"x", qos=1)
+            assert watcher.seen == []
+            assert broker.exchange.counters.topics_refused == 2
+
+    play(scenario())
+
+
+def test_filters_per_client() -> None:
+    async def scenario() -> None:
+        async with running(limits=Limits(filters=2)) as broker:
+            client = await broker.client("one")
+            assert await client.subscribe(("a", 0), ("b", 0), ("c", 0), ("a", 1)) == [0, 0, 0x80, 1]
+            await client.unsubscribe("b")
+            assert await client.subscribe(("c", 0)) == [0]
+
+    play(scenario())
+
+
+def test_too_much_before_a_login_is_answered_closes() -> None:
+    class Never:
+        async def authenticate(self, login: object) -> int:
+            await asyncio.Event().wait()
+            return 0
+
+    async def scenario() -> None:
+        async with running(authenticator=Never()) as broker:  # type: ignore[arg-type]
+            client = await broker.client.socket()
+            client.send(connect("one"))
+            await asyncio.sleep(0.01)
+            client.send(publish("t", bytes(70_000)))
+            await client.closed()
+            assert broker.exchange.counters.packets_too_large == 1
+
+    play(scenario())
+
+
+def test_long_client_id_is_refused() -> None:
+    async def scenario() -> None:
+        async with running() as broker:
+            client = await broker.client.socket()
+            client.send(connect("x" * 257))
+            assert await client.receive() == (0x20, b"\x00\x02")
+            giant = await broker.client.socket()
+            giant.send(connect("x" * 65_535, user="y" * 65_535))
+            await giant.closed()
+
+    play(scenario())
+
+
+def test_flood_of_rubbish_connections_leaves_nothing_behind() -> None:
+    async def scenario() -> None:
+        async with running() as broker:
+            honest = await broker.client("honest")
+            for number in range(300):
+                client = await broker.client.socket()
+                client.send(bytes((number * 7 + index * 31) % 256 for index in range(64)))
+                await client.drop()
+                if number % 50 == 0:
+                    await honest.ping()
+            await honest.ping()
+            await until(lambda: len(broker.exchange.sessions.links) == 1)
+            assert len(broker.exchange.sessions) == 1
+
+    play(scenario())
+
+
+def test_ping_is_answered_between_packets_of_a_flood() -> None:
+    async def scenario() -> None:
+        async with running() as broker:
+            watcher = broker.local("flood")
+            flooder, other = await broker.client("flooder"), await broker.client("other")
+            flooder.send(publish("flood", b"x") * 20_000)
+            slowest = 0.0
+            while len(watcher.messages) < 20_000:
+                start = asyncio.get_running_loop().time()
+                other.send(packet(0xC0))
+                await other.receive()
+                slowest = max(slowest, asyncio.get_running_loop().time() - start)
+            assert slowest < 0.2
+
+    play(scenario())
