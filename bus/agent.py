@@ -105,13 +105,16 @@ class Bus(Protocol):
         """Appends facts to the log; resolves to their position once they are durable."""
 
 
+Components = tuple[list[str], list[str], list[str]]  # what runs, what failed, warnings
+
+
 class Host(Protocol):
     """What only the agents beside the broker can see."""
 
     def connections(self) -> Sequence[Connection]:
         """All clients that stay."""
 
-    def components(self) -> tuple[list[str], list[str], list[str]]:
+    def components(self) -> Components:
         """Names of what runs, names of what failed, and warnings."""
 
     async def read_events(self, since: int, stream: str | None, limit: int) -> tuple[Sequence[StoredEvent], int]:

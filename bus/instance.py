@@ -15,7 +15,7 @@ from uuid import uuid4
 from schemas import METHODS
 
 from .access import AccessRules, Identity, Login, Refusal, Role, TrustedNetworks
-from .agent import Agent, Connection, Settings
+from .agent import Agent, Components, Connection, Settings
 from .audit import Audit
 from .broker import Broker
 from .config import PrinterConfig
@@ -95,18 +95,22 @@ class Instance:
         self._journal = journal
         self._router = router
         self.supervisor: Supervisor | None = None
+        self._broken: frozenset[str] = frozenset()
+        self._components: Components | None = None
 
     def connections(self) -> Sequence[Connection]:
         """All clients that stay."""
         return list(self._router.connections)
 
-    def components(self) -> tuple[list[str], list[str], list[str]]:
+    def components(self) -> Components:
         """Names of what runs, names of what failed, and warnings."""
-        broken = self.supervisor.failed if self.supervisor else set()
-        kinds = [kind for kind, _ in self._plan.agents]
-        running = [name for kind in kinds if kind.name not in broken for name in kind.components]
-        failed = [*self._plan.failed, *(name for kind in kinds if kind.name in broken for name in kind.components)]
-        return running, failed, list(self._plan.failed.values())
+        broken = frozenset(self.supervisor.failed if self.supervisor else ())
+        if self._components is None or broken != self._broken:
+            kinds = [kind for kind, _ in self._plan.agents]
+            running = [name for kind in kinds if kind.name not in broken for name in kind.components]
+            failed = [*self._plan.failed, *(name for kind in kinds if kind.name in broken for name in kind.components)]
+            self._broken, self._components = broken, (running, failed, list(self._plan.failed.values()))
+        return self._components
 
     async def read_events(self, since: int, stream: str | None, limit: int) -> tuple[Sequence[StoredEvent], int]:
         """Events after a position, and the head of the log."""

@@ -54,6 +54,7 @@ class Router:
         self.counters: Counter[str] = Counter()
         self._groups = tuple(groups)
         self._names: dict[str, str] = {}
+        self._defaults: dict[str, Any] = {}  # params of calls without any
         self._batches: asyncio.TaskGroup | None = None
 
     @property
@@ -196,7 +197,11 @@ class Router:
         if row.params is NoParams:
             return NO_PARAMS
         try:
-            return row.params.model_validate(params)
+            if params:
+                return row.params.model_validate(params)
+            if row.name not in self._defaults:
+                self._defaults[row.name] = row.params.model_validate(params)
+            return self._defaults[row.name]
         except ValidationError as error:
             raise InvalidParams(explain(error)) from None
 

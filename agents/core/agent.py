@@ -5,7 +5,8 @@ from uuid import UUID
 
 import orjson
 
-from bus.agent import Agent, Bus, Call, Host, Settings, implements
+from bus.agent import Agent, Bus, Call, Components, Host, Raw, Settings, implements
+from bus.envelope import dumps
 from bus.errors import InvalidParams, Unauthenticated
 from bus.log import NewEvent
 from schemas import NoParams, server
@@ -28,6 +29,8 @@ class Core(Agent):
             raise ValueError("the core agent runs beside the broker only")
         self._host = host
         self._printer: dict[str, Any] = DISCONNECTED
+        self._shown_for: tuple[bool, int, dict[str, Any], Components] | None = None
+        self._shown = Raw()
 
     async def run(self) -> None:
         """Follows the printer's state."""
@@ -38,20 +41,26 @@ class Core(Agent):
         self._printer = DISCONNECTED | orjson.loads(payload) if payload else DISCONNECTED
 
     @implements(server.INFO)
-    def info(self, params: server.InfoParams, call: Call) -> server.Info:
-        """What runs here and how it is."""
-        components, failed, warnings = self._host.components()
-        shown = warnings if params.raw else [text.replace("\n", "<br/>") for text in warnings]
-        return server.Info.model_construct(
-            klippy_connected=self._printer["klippy_connected"],
-            klippy_state=self._printer["klippy_state"],
+    def info(self, params: server.InfoParams, call: Call) -> Raw:
+        """What runs here and how it is; made anew only when something of it has changed."""
+        websockets = sum(found.actor.transport == "websocket" for found in self._host.connections())
+        key = (params.raw, websockets, self._printer, self._host.components())
+        if key != self._shown_for:
+            self._shown_for, self._shown = key, Raw(dumps(self._info(*key)))
+        return self._shown
+
+    def _info(self, raw: bool, websockets: int, printer: dict[str, Any], parts: Components) -> server.Info:
+        components, failed, warnings = parts
+        return server.Info(
+            klippy_connected=printer["klippy_connected"],
+            klippy_state=printer["klippy_state"],
             components=components,
             failed_components=failed,
             registered_directories=[],
-            warnings=shown,
-            websocket_count=sum(found.actor.transport == "websocket" for found in self._host.connections()),
+            warnings=warnings if raw else [text.replace("\n", "<br/>") for text in warnings],
+            websocket_count=websockets,
             moonraker_version=MOONRAKER_VERSION,
-            missing_klippy_requirements=self._printer["missing_klippy_requirements"],
+            missing_klippy_requirements=printer["missing_klippy_requirements"],
             api_version=list(API_VERSION),
             api_version_string=".".join(map(str, API_VERSION)),
             plugins=components,

@@ -1,0 +1,123 @@
+"""A whole bus in one process without sockets: exchange, router, journal in memory, and agents of the test's own."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from bus.access import AccessRules, Identity, Role
+from bus.agent import Agent, Settings
+from bus.audit import Audit
+from bus.exchange import Exchange
+from bus.instance import publisher
+from bus.journal import Journal
+from bus.log import MemoryLog
+from bus.message import Message
+from bus.router import Router
+from bus.session import LocalSession
+from bus.supervisor import Supervisor
+from bus.topics import Topics
+from schemas import AnyMethod
+
+PATIENCE = 5.0  # seconds for anything that has to happen
+
+
+class Client:
+    """An MQTT client without a socket, with the rights of one that came over the wire."""
+
+    def __init__(self, rig: "Rig", name: str, role: Role = Role.CLIENT) -> None:
+        self.name = name
+        self.session = LocalSession(rig.exchange, Identity(name, role, "someone" if role is Role.CLIENT else None))
+        self.inbox: asyncio.Queue[Message] = asyncio.Queue()
+
+    def listen(self, *filters: str) -> None:
+        """Subscribes."""
+        for each in filters:
+            self.session.subscribe(each, self.inbox.put_nowait)
+
+    def send(self, topic: str, message: Any, **options: Any) -> None:
+        """Publishes bytes as they are and anything else as JSON."""
+        self.session.publish(topic, message if isinstance(message, bytes) else orjson.dumps(message), **options)
+
+    async def next(self) -> Any:
+        """The JSON of the next message."""
+        message = await asyncio.wait_for(self.inbox.get(), PATIENCE)
+        return orjson.loads(message.payload)
+
+    async def ask(self, method: str, params: Any = None, request_id: Any = 1) -> Any:
+        """One request on the client's private topics and its answer."""
+        request = {"jsonrpc": "2.0", "method": method, "id": request_id}
+        if params is not None:
+            request["params"] = params
+        self.send(f"test/moonraker/api/request/{self.name}", request)
+        return await self.next()
+
+
+class Rig:
+    """What `bus_with` yields."""
+
+    def __init__(self, journal: Journal, methods: dict[str, AnyMethod]) -> None:
+        self.topics = Topics("test")
+        self.exchange = Exchange(AccessRules("test", ["farm"]))
+        self.journal = journal
+        session = LocalSession(
+            self.exchange,
+            Identity("printbus.router", Role.BUS, transport="local"),
+            urgent=Router.urgent,
+            overflow=lambda message: self.router.overflow(message),
+        )
+        self.router = Router(session, self.topics, methods, Audit(journal), groups=["farm"])
+        self.bus = LocalSession(self.exchange, Identity("printbus", Role.BUS, transport="local"))
+
+    def client(self, name: str, role: Role = Role.CLIENT) -> Client:
+        """A client that listens on its private answers."""
+        made = Client(self, name, role)
+        made.listen(f"test/moonraker/api/response/{name}")
+        return made
+
+    async def events(self) -> list[tuple[str, dict[str, Any]]]:
+        """Type and data of everything in the log."""
+        return [(event.type, dict(event.data)) for event in await self.journal.read(limit=5000)]
+
+
+class NoHost:
+    """The host of a rig has nothing to show."""
+
+    def connections(self) -> Sequence[Any]:
+        """Nobody."""
+        return []
+
+    def components(self) -> tuple[list[str], list[str], list[str]]:
+        """Nothing."""
+        return [], [], []
+
+    async def read_events(self, since: int, stream: str | None, limit: int) -> tuple[Sequence[Any], int]:
+        """No events."""
+        return [], 0
+
+
+@asynccontextmanager
+async def bus_with(
+    methods: dict[str, AnyMethod], *kinds: type[Agent], remote: Sequence[str] = (), data: Path = Path()
+) -> AsyncIterator[Rig]:
+    """A running bus with these agents, and places for remote ones."""
+    log = MemoryLog()
+    async with Journal(log) as journal, asyncio.TaskGroup() as tasks:
+        rig = Rig(journal, methods)
+        journal.on_commit(publisher(rig.bus, rig.topics, "epoch"))
+        rig.exchange.add_listener(on_disconnect=lambda who: rig.router.closed(who.client_id))
+        running = [tasks.create_task(rig.router.run(lambda: None), name="router")]
+        supervisor = Supervisor(rig.exchange, rig.topics, data, journal, rig.router, NoHost())
+        for name in remote:
+            rig.router.expect(name)
+        for kind in kinds:
+            running.append(tasks.create_task(supervisor.keep(kind, Settings()), name=kind.name))
+        await asyncio.sleep(0.01)
+        try:
+            yield rig
+        finally:
+            for task in running:
+                task.cancel()
