@@ -6,19 +6,20 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
+
 from bus.agent import Agent, Bus, Call, Host, Raw, Settings, implements
 from bus.envelope import dumps
 from bus.errors import BusError, Unavailable
 from schemas import NoParams, Notification, printer
 
-from . import startup
+from . import simulation, startup
 from .cache import Cache, Status, read_status
-from .credits import Credits
+from .chronicle import DISCONNECTED, SHUTDOWN, Chronicle
 from .gcode import print_file
 from .link import LOST, NOT_CONNECTED, Link, connect, settle
-from .prints import ENDED, PAUSED, RESUMED, STARTED, Fact, How, PrintWatch
+from .prints import ENDED, PAUSED, RESUMED, STARTED
 from .publishing import Publisher
-from .record import Record
 from .state import State
 
 log = logging.getLogger(__name__)
@@ -29,14 +30,12 @@ RETRY_MAX = 2.0
 SILENCE = 30.0  # seconds without a word after which Klipper is asked whether it is there, and again until it answered
 DEFAULT_SOCKET = Path("comms", "klippy.sock")  # in the data folder
 STATE_LINE = "// Klipper state: "
+LOADED = (State.READY, State.SHUTDOWN)  # Klipper has all its objects
 OK = "ok"
-CONNECTED, READY, FAILED = "printer.connected.1", "printer.ready.1", "printer.failed.1"
-SHUTDOWN, DISCONNECTED = "printer.shutdown.1", "printer.disconnected.1"
-ANNOUNCED: Mapping[State, tuple[Notification | None, str]] = {
-    State.READY: (printer.KLIPPY_READY, READY),
-    State.ERROR: (None, FAILED),
-    State.SHUTDOWN: (printer.KLIPPY_SHUTDOWN, SHUTDOWN),
-    State.DISCONNECTED: (printer.KLIPPY_DISCONNECTED, DISCONNECTED),
+ANNOUNCED: Mapping[State, Notification] = {
+    State.READY: printer.KLIPPY_READY,
+    State.SHUTDOWN: printer.KLIPPY_SHUTDOWN,
+    State.DISCONNECTED: printer.KLIPPY_DISCONNECTED,
 }
 
 Answer = asyncio.Future[Any]
@@ -46,6 +45,8 @@ class KlippySettings(Settings):
     """Where Klipper is, and what of its state is published for everybody."""
 
     socket: Path | None = None  # default: comms/klippy.sock in the data folder
+    virtual: bool | None = None  # a simulated printer; default: where nothing points to a Klipper
+    speed: float = Field(1.0, gt=0)  # of the simulated printer
     retained_state: bool = True  # a retained topic per field
     status: bool = True  # all changes on klipper/status
 
@@ -54,6 +55,7 @@ class Klippy(Agent):
     """Klipper on the bus."""
 
     name = "klippy"
+    components = ("klippy_connection", "klippy_apis")
     settings_model = KlippySettings
     settings: KlippySettings
 
@@ -71,25 +73,32 @@ class Klippy(Agent):
         self._names: list[str] = []
         self._cache = Cache()
         self._publisher = Publisher(bus, self._cache, retained_state=settings.retained_state, status=settings.status)
-        self._record = Record(bus)
-        self._prints = PrintWatch()
-        self._credits = Credits(lambda: asyncio.get_running_loop().time())
+        self._chronicle = Chronicle(bus)
         self._remote_methods: dict[str, Callable[[dict[str, Any]], None]] = {}
         self._receivers = {startup.STATUS_UPDATE: self._on_status, startup.CONSOLE_LINE: self._on_console}
 
     async def run(self) -> None:
         """Connects for ever; ends only by being cancelled."""
         self._publish_state()
+        path, gcodes = self.settings.socket or self.bus.data / DEFAULT_SOCKET, self.bus.data / "gcodes"
+        virtual = self.settings.virtual
+        if virtual is None:
+            virtual = self.settings.socket is None and simulation.wanted(self.bus.data, path)
+        if virtual:
+            path = self.bus.data / simulation.SOCKET
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._record.run(), name="klippy: record")
-                tasks.create_task(self._stay_connected(), name="klippy: link")
+                if virtual:
+                    tasks.create_task(
+                        simulation.simulate(path, gcodes, self.settings.speed), name="klippy: virtual printer"
+                    )
+                tasks.create_task(self._chronicle.record.run(), name="klippy: record")
+                tasks.create_task(self._stay_connected(path), name="klippy: link")
         finally:
             if self._link is not None:
                 self._link.close()
 
-    async def _stay_connected(self) -> None:
-        path = self.settings.socket or self.bus.data / DEFAULT_SOCKET
+    async def _stay_connected(self, path: Path) -> None:
         while True:
             try:
                 self._link = await connect(path, self._on_message, self._on_lost)
@@ -156,9 +165,8 @@ class Klippy(Agent):
             return
 
     def _on_identified(self, info: dict[str, Any]) -> None:
-        self._prints.connected()
-        about = {name: info.get(name) for name in ("software_version", "hostname", "process_id", "config_file")}
-        self._record.note("printer", CONNECTED, about)
+        self._going_down = False
+        self._chronicle.connected(info)
         self._observe(info)
 
     def _on_followed(self) -> None:
@@ -172,11 +180,12 @@ class Klippy(Agent):
         if link is not self._link:
             return
         self._link, self._info, self._following, self._names = None, None, False, []
-        if self._going_down and self._state is not State.SHUTDOWN:
-            self._become(State.SHUTDOWN, "Klipper has shut down")
-        self._going_down = False
         self._cache.clear()
         self._publisher.gone()
+        if self._state is State.DISCONNECTED:
+            return
+        if self._klipper is State.SHUTDOWN or self._going_down:
+            self._become(State.SHUTDOWN, self._saying if self._klipper is State.SHUTDOWN else "Klipper has shut down")
         self._become(State.DISCONNECTED, LOST)
 
     def _on_message(self, message: dict[str, Any]) -> None:
@@ -232,13 +241,13 @@ class Klippy(Agent):
             self._observe(said)
 
     def _observe(self, said: dict[str, Any]) -> None:
-        """Takes in what Klipper says of itself; ready counts only once everything is subscribed."""
+        """Takes in what Klipper says of itself; that it is loaded counts only once everything is subscribed."""
         self._klipper, self._saying = startup.read_info(said)
         self._news.set()
         self._show()
 
     def _show(self) -> None:
-        unfinished = self._klipper is State.READY and not self._following
+        unfinished = self._klipper in LOADED and not self._following
         self._become(State.STARTUP if unfinished else self._klipper, self._saying)
 
     def _become(self, state: State, message: str) -> None:
@@ -247,14 +256,9 @@ class Klippy(Agent):
         moved, self._state, self._message = state is not self._state, state, message
         self._publish_state()
         if moved and state in ANNOUNCED:
-            self._announce(*ANNOUNCED[state])
-
-    def _announce(self, notification: Notification | None, event: str) -> None:
-        if notification is not None:
-            self.notify(notification)
-        self._record.note("printer", event, {"message": self._message}, self._credits.who(event))
-        if event in (SHUTDOWN, DISCONNECTED):
-            self._note_prints(self._prints.interrupted(self._message))
+            self.notify(ANNOUNCED[state])
+        if moved:
+            self._chronicle.moved(state, message)
 
     def _publish_state(self) -> None:
         missing = [name for name in startup.REQUIRED if name not in self._names] if self._following else []
@@ -262,13 +266,7 @@ class Klippy(Agent):
 
     def _follow_print(self) -> None:
         if self._following:
-            self._note_prints(self._prints.observe(self._cache.status.get("print_stats", {})))
-
-    def _note_prints(self, facts: list[Fact]) -> None:
-        for fact in facts:
-            asked_for = fact.kind != ENDED or fact.data["how"] == How.CANCELLED
-            actor = self._credits.who(fact.kind, fact.filename) if asked_for else None
-            self._record.note("print", fact.kind, fact.data, actor)
+            self._chronicle.print_stats(self._cache.status.get("print_stats", {}))
 
     def _connected(self) -> Link:
         if self._link is None or self._state is State.DISCONNECTED:
@@ -292,7 +290,7 @@ class Klippy(Agent):
     def emergency_stop(self, params: NoParams, call: Call) -> Answer:
         """Before anything else, and whatever Klipper said so far."""
         answer = self._command(self._link, "emergency_stop", {}, urgent=True)
-        self._credits.asked(SHUTDOWN, call.actor, answer)
+        self._chronicle.credits.asked(SHUTDOWN, call.actor, answer)
         return answer
 
     @implements(printer.INFO)
@@ -314,7 +312,7 @@ class Klippy(Agent):
         link = self._connected()
         answer: Answer = asyncio.get_running_loop().create_future()
         link.send(method, {}, lambda result, error: settle(answer, OK, None if link.closed else error))
-        self._credits.asked(DISCONNECTED, call.actor, answer)
+        self._chronicle.credits.asked(DISCONNECTED, call.actor, answer)
         return answer
 
     @implements(printer.OBJECTS_LIST)
@@ -354,14 +352,14 @@ class Klippy(Agent):
     def script(self, params: printer.ScriptParams, call: Call) -> Answer:
         """Answers when all of it has run."""
         answer = self._command(self._connected(), "gcode/script", {"script": params.script})
-        self._credits.asked_by_script(params.script, call.actor, answer)
+        self._chronicle.credits.asked_by_script(params.script, call.actor, answer)
         return answer
 
     @implements(printer.PRINT_START)
     def start(self, params: printer.PrintParams, call: Call) -> Answer:
         """Answers when the file is open."""
         answer = self._command(self._connected(), "gcode/script", {"script": print_file(params.filename)})
-        self._credits.asked(STARTED, call.actor, answer, f"FILENAME={params.filename}")
+        self._chronicle.credits.asked(STARTED, call.actor, answer, f"FILENAME={params.filename}")
         return answer
 
     @implements(printer.PRINT_PAUSE)
@@ -381,7 +379,7 @@ class Klippy(Agent):
 
     def _control(self, method: str, effect: str, call: Call) -> Answer:
         answer = self._command(self._connected(), method, {})
-        self._credits.asked(effect, call.actor, answer)
+        self._chronicle.credits.asked(effect, call.actor, answer)
         return answer
 
 
