@@ -3,10 +3,10 @@
 import logging
 import sys
 from bisect import bisect_right
-from collections.abc import Collection, Sequence
-from errno import EIO
+from collections.abc import Collection, Iterable, Sequence
+from errno import EACCES, EIO, EPERM, EROFS
 from functools import partial
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from threading import Lock, RLock, Thread
 from typing import Any, Final
@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 import lmdb
 
 from .clock import SYSTEM, Clock
-from .errors import BusError, OutOfSpace, Unavailable
+from .errors import BusError, Conflict, InvalidParams, OutOfSpace, Unavailable
 from .log import Append, Ledger, Plan, StoredEvent, only
 from .log_check import LogState, examine
 from .log_checkpoint import carried
@@ -32,7 +32,7 @@ from .log_files import (
     sync_directory,
 )
 from .log_index import SegmentIndex, StreamIndex, load
-from .log_record import START, DamagedRecord, Item, NewEvent, Position, decode, pack_key
+from .log_record import START, DamagedRecord, Item, NewEvent, Position, decode, encode, pack_key
 
 SEGMENT_BYTES: Final = 64 << 20
 RESERVE_BYTES: Final = 16 << 20
@@ -40,6 +40,7 @@ MAP_SLACK: Final = 32 << 20
 """Room in the map above the size of a segment: for a whole transaction, and pages that readers hold on to."""
 OPEN_SEALED: Final = 2
 """How many sealed segments stay mapped for readers."""
+RESTORE_PAGE: Final = 500
 PROBE_SLACK: Final = 64 << 10
 RESERVE_RETRY_SECONDS: Final = 60.0
 
@@ -53,6 +54,15 @@ def environment(path: Path, **options: Any) -> lmdb.Environment:
         return lmdb.open(str(path), lib_version=0, **options)
     except TypeError:
         return lmdb.open(str(path), **options)
+
+
+def _read_only(path: Path) -> lmdb.Environment:
+    try:
+        return environment(path, readonly=True, create=False)
+    except lmdb.Error as error:
+        if error.code not in (EACCES, EPERM, EROFS):
+            raise
+    return environment(path, readonly=True, create=False, lock=False)
 
 
 def structure_problem(path: Path) -> str | None:
@@ -81,7 +91,7 @@ class Segment:
             self._env = environment(path, map_size=map_bytes, metasync=True, sync=True, writemap=False)
             self._env.reader_check()
         else:
-            self._env = environment(path, readonly=True, create=False)
+            self._env = _read_only(path)
             self._env.set_mapsize(0)
         self._page_bytes = self._env.stat()["psize"]
 
@@ -256,12 +266,15 @@ class LmdbLog:
         except BusError as error:
             head = self._ledger.head
             return [error if isinstance(result, int) and result > head else result for result in plan.results]
-        for event in plan.events:
-            self._active.index.add(event.stream, event.seq)
-        self._ledger.apply(plan)
+        self._remember(plan)
         if stored is not None:
             stored += plan.events
         return plan.results
+
+    def _remember(self, plan: Plan) -> None:
+        for event in plan.events:
+            self._active.index.add(event.stream, event.seq)
+        self._ledger.apply(plan)
 
     def _write(self, plan: Plan) -> None:
         if self._stopped:
@@ -363,6 +376,38 @@ class LmdbLog:
                     only(self._transact([Append(stream, [event], uuid4())], stored))
             self._drop(drop)
             return boundary
+
+    def restore(self, events: Iterable[StoredEvent]) -> int:
+        """Fill an empty log with events that keep their numbers, times and ids; how many they were."""
+        if self._ledger.head != START:
+            raise Conflict("only an empty log can be restored")
+        count = 0
+        rest = iter(events)
+        with self._writing:
+            while page := list(islice(rest, RESTORE_PAGE)):
+                self._restore(page)
+                count += len(page)
+        return count
+
+    def _restore(self, page: list[StoredEvent]) -> None:
+        if self._ledger.head == START:
+            self._begin_at(page[0].seq)
+        if [event.seq for event in page] != list(range(self._ledger.head + 1, page[-1].seq + 1)):
+            raise InvalidParams(f"events behind {self._ledger.head} are missing")
+        plan = Plan(page[-1].seq, items=[encode(event) for event in page], events=page)
+        plan.size = sum(len(record) for _, record in plan.items)
+        for event in page:
+            plan.tails[event.stream] = plan.ids[event.append_id.bytes] = event.seq
+        self._write(plan)
+        self._remember(plan)
+
+    def _begin_at(self, first: Position) -> None:
+        with self._reading:
+            self._active.close()
+            remove_segment(self._active.path)
+            self._active = create_segment(self._directory, first, self._segment_bytes + MAP_SLACK)
+            self._firsts = [first]
+            self._ledger.head = first - 1
 
     def _drop(self, drop: Sequence[Position]) -> None:
         with self._reading:

@@ -84,15 +84,15 @@ def examine(directory: Path) -> LogState:
     too and the log gets a new epoch, since its numbers will be given again.
     """
     _remove_leftovers(directory)
-    state = LogState(_epoch(directory))
+    state = LogState(read_epoch(directory) or _new_epoch(directory))
     segments = segment_paths(directory)
     clean = bool(segments) and _fitting(*segments[-1]) is not None
     for number, (first, path) in enumerate(segments):
         if number and first != state.known.last + 1:
             _cut(state, directory, segments[number:], f"events before {first} are missing")
             break
-        newest = number == len(segments) - 1
-        lost = _settle(state, path, first, trust=clean, newest=newest)
+        end = segments[number + 1][0] if number + 1 < len(segments) else None
+        lost = _settle(state, path, first, end, trust=clean)
         state.firsts.append(first)
         if lost:
             _cut(state, directory, segments[number + 1 :], "it follows events that are missing")
@@ -100,24 +100,26 @@ def examine(directory: Path) -> LogState:
     return state
 
 
-def _settle(state: LogState, path: Path, first: Position, *, trust: bool, newest: bool) -> bool:
-    """Make one segment fit to be mapped; True when events of it are lost."""
+def _settle(state: LogState, path: Path, first: Position, end: Position | None, *, trust: bool) -> bool:
+    """Make one segment, which reaches up to the next one's first position `end`, fit to be mapped; True at loss."""
     known = _fitting(first, path)
-    if known is not None and newest:
+    if known is not None and end is None:
         known = load(path)
+    if known is not None and end not in (None, known.last + 1):
+        known = None
     if known is not None:
         if trust:
             state.trusted.add(first)
         state.known = known
         return False
-    finding = run_child("inspect", path, first)
-    recovery = _repair(state, path, first, finding.problem) if finding.problem else None
+    problem = _inspected(path, first, end)
+    recovery = _repair(state, path, first, end, problem) if problem else None
     known = load(path)
     if known is None:
         raise Unavailable(f"the index of {path.name} cannot be read back")
     if state.firsts:
         known.follow(load(segment_path(path.parent, state.firsts[-1])) or state.known)
-    known.save(path, None if newest else file_digest(path))
+    known.save(path, None if end is None else file_digest(path))
     state.known = known
     state.trusted.add(first)
     return recovery is not None and recovery.lost
@@ -128,11 +130,20 @@ def _fitting(first: Position, path: Path) -> SegmentIndex | None:
     return head if head is not None and head.first == first and head.fits(path) else None
 
 
-def _repair(state: LogState, path: Path, first: Position, reason: str) -> Recovery:
+def _inspected(path: Path, first: Position, end: Position | None) -> str | None:
+    """What is wrong with a segment that nobody writes; when nothing is, its index lies beside it."""
+    finding = run_child("inspect", path, first)
+    if finding.problem is None and end not in (None, finding.last + 1):
+        return f"it ends at {finding.last}, the next one begins at {end}"
+    return finding.problem
+
+
+def _repair(state: LogState, path: Path, first: Position, end: Position | None, reason: str) -> Recovery:
     finding = run_child("salvage", path, first)
     if finding.problem:
         raise OutOfSpace(f"{path.name} is damaged ({reason}) and cannot be repaired: {finding.problem}")
-    if not finding.complete:
+    complete = finding.complete if end is None else finding.last + 1 == end
+    if not complete:
         state.epoch = _new_epoch(path.parent)
     kept = _keep_damaged(path)
     path.with_suffix(".new").replace(path)
@@ -140,7 +151,7 @@ def _repair(state: LogState, path: Path, first: Position, reason: str) -> Recove
     again = run_child("inspect", path, first)
     if again.problem:
         raise Unavailable(f"the repaired {path.name} is damaged again: {again.problem}")
-    return _report(state, Recovery(path.name, reason, again.last, not finding.complete, (kept,)))
+    return _report(state, Recovery(path.name, reason, again.last, not complete, (kept,)))
 
 
 def _cut(state: LogState, directory: Path, segments: Sequence[tuple[Position, Path]], reason: str) -> None:
@@ -182,11 +193,12 @@ def _keep_damaged(path: Path) -> str:
     return str(kept)
 
 
-def _epoch(directory: Path) -> UUID:
+def read_epoch(directory: Path) -> UUID | None:
+    """The epoch of the log in a directory; None when it has none that can be read."""
     try:
         return UUID(orjson.loads((directory / "log.json").read_bytes())["epoch"])
     except (OSError, ValueError, KeyError, TypeError):
-        return _new_epoch(directory)
+        return None
 
 
 def _new_epoch(directory: Path) -> UUID:

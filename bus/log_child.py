@@ -13,6 +13,8 @@ from .log_pages import committed_last, salvaged
 from .log_record import DamagedRecord, Item, Position, summary
 
 PAGE: Final = 2000
+HEAD_BYTES: Final = 2 << 16
+"""Two pages of the largest size."""
 
 
 def inspect(path: Path, first: Position) -> dict[str, object]:
@@ -30,6 +32,9 @@ def inspect(path: Path, first: Position) -> dict[str, object]:
     finally:
         segment.close()
     made = build(first, found)
+    promised = committed_last(head_of(path), first)
+    if promised is not None and promised > made.last:  # an older state is taken for the newest one
+        return {"last": made.last, "problem": f"it says that it holds records up to {promised}"}
     made.save(path)
     return {"last": made.last}
 
@@ -58,6 +63,12 @@ def salvage(path: Path, first: Position) -> dict[str, object]:
     last = first + len(items) - 1
     promised = committed_last(content, first)
     return {"last": last, "complete": promised is not None and last >= promised}
+
+
+def head_of(path: Path) -> bytes:
+    """The part of a file in which LMDB keeps what it holds."""
+    with path.open("rb") as file:
+        return file.read(HEAD_BYTES)
 
 
 def _rows(segment: Segment, first: Position) -> Iterator[tuple[Position, str, bytes]]:

@@ -110,26 +110,27 @@ class SegmentIndex:
 
 
 def load_head(segment: Path) -> SegmentIndex | None:
-    """First, last, size and digest only (the rest can be a megabyte); None without a usable index."""
-    return _load(segment, 1)
+    """First, last, size and digest only (the rest can be a megabyte of JSON); None without a sound index."""
+    return _load(segment, whole=False)
 
 
 def load(segment: Path) -> SegmentIndex | None:
     """The whole index of a segment; None when there is none, or it is damaged."""
-    return _load(segment, 3)
+    return _load(segment, whole=True)
 
 
-def _load(segment: Path, wanted: int) -> SegmentIndex | None:
+def _load(segment: Path, *, whole: bool) -> SegmentIndex | None:
     try:
-        with index_path(segment).open("rb") as file:
-            head, *rest = [_parse(file.readline()) for _ in range(wanted)]
+        lines = index_path(segment).read_bytes().splitlines()
+        head, known, places = [_sound(line) for line in lines]
+        fields = orjson.loads(head)
     except (OSError, ValueError):
         return None
-    if head.pop("format") != INDEX_FORMAT:
+    if fields.pop("format") != INDEX_FORMAT:
         return None
-    found = SegmentIndex(**head)
-    if rest:
-        known, places = rest
+    found = SegmentIndex(**fields)
+    if whole:
+        known, places = orjson.loads(known), orjson.loads(places)
         found.tails = known["tails"]
         found.appends = [(bytes.fromhex(key), position) for key, position in known["appends"]]
         found.index.streams = {stream: array("Q", seqs) for stream, seqs in places.items()}
@@ -141,11 +142,11 @@ def _line(part: object) -> bytes:
     return b"%08x %s\n" % (crc32(body), body)
 
 
-def _parse(line: bytes) -> Any:
-    check, _, body = line.rstrip(b"\n").partition(b" ")
+def _sound(line: bytes) -> Any:
+    check, _, body = line.partition(b" ")
     if check != b"%08x" % crc32(body):
         raise ValueError("an index line is damaged")
-    return orjson.loads(body)
+    return body
 
 
 def build(first: Position, records: Sequence[tuple[Position, str, bytes]]) -> SegmentIndex:

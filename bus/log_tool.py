@@ -1,0 +1,196 @@
+"""What `printbus log` does: reading beside a live writer, checking, exporting, restoring and compacting a log."""
+
+import time
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID
+
+import orjson
+
+from .errors import InvalidParams, NotFound, Unavailable
+from .lmdb_log import SEGMENT_BYTES, LmdbLog, Segment
+from .log_check import read_epoch, run_child
+from .log_files import file_digest, segment_paths, sync_directory
+from .log_index import StreamIndex, load_head
+from .log_record import START, DamagedRecord, Position, StoredEvent, decode
+
+EXPORT_FORMAT: Final = "printbus-log-1"
+PAGE: Final = 500
+POLL_SECONDS: Final = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentReport:
+    """What `verify` says of one segment; `problem` is None when all is well."""
+
+    name: str
+    first: Position
+    last: Position
+    size: int
+    sealed: bool
+    problem: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LogReport:
+    """What `stat` says: sizes in bytes, events per stream, and damaged files that were set aside."""
+
+    epoch: UUID | None
+    first: Position
+    head: Position
+    segments: int
+    size: int
+    streams: dict[str, int]
+    damaged: tuple[str, ...]
+
+
+def log_directory(data_dir: Path) -> Path:
+    """Where the log of a data directory is."""
+    return data_dir / "printbus" / "log"
+
+
+def read(
+    data_dir: Path, after: Position = START, limit: int | None = None, stream: str | None = None
+) -> Iterator[StoredEvent]:
+    """Events after a position, in order; NotFound without a log, Unavailable at damage."""
+    directory = log_directory(data_dir)
+    segments = segment_paths(directory)
+    if not segments:
+        raise NotFound(f"there is no event log in {directory}")
+    return islice(_events(segments, after, stream), limit)
+
+
+def tail(data_dir: Path, after: Position | None = None, stream: str | None = None) -> Iterator[StoredEvent]:
+    """Events after a position (default: from now on) as they are stored, for ever; blocks between them.
+
+    Unavailable when the log is replaced by another one.
+    """
+    directory = log_directory(data_dir)
+    epoch = read_epoch(directory)
+    position = stat(data_dir).head if after is None else after
+    while True:
+        for event in read(data_dir, position):
+            position = event.seq
+            if stream in (None, event.stream):
+                yield event
+        time.sleep(POLL_SECONDS)
+        if read_epoch(directory) != epoch:
+            raise Unavailable("the event log has been replaced")
+
+
+def verify(data_dir: Path) -> list[SegmentReport]:
+    """Check every segment, in child processes: digest of sealed ones, records and numbering of all."""
+    expected: Position | None = None
+    reports: list[SegmentReport] = []
+    for first, path in segment_paths(log_directory(data_dir)):
+        head = load_head(path)
+        sealed = head is not None and head.digest is not None
+        finding = run_child("scan", path, first)
+        problem = finding.problem
+        if head is not None and head.digest and head.digest != file_digest(path):
+            problem = problem or "it is not the file that was sealed"
+        if expected not in (None, first):
+            problem = problem or f"it begins at {first}, but {expected} is next"
+        reports.append(SegmentReport(path.name, first, finding.last, path.stat().st_size, sealed, problem))
+        expected = finding.last + 1
+    return reports
+
+
+def stat(data_dir: Path) -> LogReport:
+    """Sizes and counts; reads everything."""
+    directory = log_directory(data_dir)
+    segments = segment_paths(directory)
+    streams: Counter[str] = Counter()
+    head = START
+    for event in read(data_dir):
+        streams[event.stream] += 1
+        head = event.seq
+    return LogReport(
+        read_epoch(directory),
+        segments[0][0],
+        head,
+        len(segments),
+        sum(path.stat().st_size for _, path in segments),
+        dict(streams),
+        tuple(sorted(path.name for path in directory.glob("damaged/*.mdb"))),
+    )
+
+
+def export(data_dir: Path) -> Iterator[bytes]:
+    """The log as JSON lines, a header and then the events: the form of a backup, since LMDB files fit one machine only."""
+    events = read(data_dir)
+    header = {"format": EXPORT_FORMAT, "epoch": str(read_epoch(log_directory(data_dir)))}
+    return chain([orjson.dumps(header) + b"\n"], (orjson.dumps(event) + b"\n" for event in events))
+
+
+def import_(data_dir: Path, lines: Iterable[bytes], *, segment_bytes: int = SEGMENT_BYTES) -> int:
+    """Restore an export where there is no log yet, with its numbers and times and a new epoch; the number of events."""
+    directory = log_directory(data_dir)
+    if directory.exists() and segment_paths(directory):
+        raise InvalidParams(f"there is an event log in {directory} already")
+    building = directory.with_name("log.import")
+    _clear(building)
+    restored = LmdbLog.open(building, segment_bytes=segment_bytes, reserve_bytes=0)
+    try:
+        count = restored.restore(_imported(lines))
+    finally:
+        restored.close()
+    _clear(directory)
+    building.rename(directory)
+    sync_directory(directory.parent)
+    return count
+
+
+def compact(data_dir: Path, segments: int, keep: Collection[str] = ()) -> Position:
+    """Drop all but the last `segments` segments, carrying the streams in `keep` forward; the first readable position.
+
+    Unavailable while another process writes the log.
+    """
+    opened = LmdbLog.open(log_directory(data_dir))
+    try:
+        boundaries = opened.boundaries()
+        return opened.trim(boundaries[max(len(boundaries) - max(segments, 1), 0)], keep)
+    finally:
+        opened.close()
+
+
+def _events(segments: list[tuple[Position, Path]], after: Position, stream: str | None) -> Iterator[StoredEvent]:
+    for number, (first, path) in enumerate(segments):
+        if number + 1 < len(segments) and segments[number + 1][0] <= after + 1:
+            continue
+        if not path.exists():  # dropped by the writer meanwhile
+            continue
+        segment = Segment(path, first, StreamIndex())
+        try:
+            while items := segment.scan(after, PAGE):
+                events = decode(items)
+                after = events[-1].seq
+                yield from (event for event in events if stream in (None, event.stream))
+        except (DamagedRecord, ValueError) as error:
+            raise Unavailable(f"{path.name} is damaged: {error}") from error
+        finally:
+            segment.close()
+
+
+def _imported(lines: Iterable[bytes]) -> Iterator[StoredEvent]:
+    rest = iter(lines)
+    try:
+        header: Any = orjson.loads(next(rest, b"null"))
+        if not isinstance(header, dict) or header.get("format") != EXPORT_FORMAT:
+            raise InvalidParams(f"not an export of an event log (its first line names the format {EXPORT_FORMAT})")
+        for line in rest:
+            fields: Any = orjson.loads(line)
+            yield StoredEvent(**{**fields, "append_id": UUID(fields["append_id"])})
+    except (ValueError, TypeError, KeyError) as error:
+        raise InvalidParams(f"the export is damaged: {error}") from error
+
+
+def _clear(directory: Path) -> None:
+    for path in sorted(directory.glob("**/*"), reverse=True):
+        path.unlink() if path.is_file() else path.rmdir()
+    if directory.exists():
+        directory.rmdir()
