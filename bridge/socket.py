@@ -1,7 +1,7 @@
 """A websocket connection: handshake, frames, control frames, closing and the bounds that keep it harmless."""
 
 import asyncio
-from typing import Protocol
+from typing import Protocol, cast
 
 from .frames import (
     BINARY,
@@ -64,11 +64,11 @@ class WebSocket(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Takes over a connection whose first bytes were a request to upgrade."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - narrows the type
-        self._transport = transport
+
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is not one by class
         peer = transport.get_extra_info("peername")
         self.peer = str(peer[0]) if peer else ""
-        transport.set_write_buffer_limits(high=READ_PAUSE)
+        self._transport.set_write_buffer_limits(high=READ_PAUSE)
 
     def data_received(self, data: bytes) -> None:
         """Handshake first, frames then; after our close frame nothing counts any more."""

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 USAGE_STATUS = 2  # wrong options or configuration
 FAILED_STATUS = 1
@@ -22,6 +22,13 @@ class Parser(argparse.ArgumentParser):
         close = [near for word in wrong for near in get_close_matches(word, known, n=1)]
         hint = f"; did you mean {close[0]}?" if close and close[0] not in wrong else ""
         self.exit(USAGE_STATUS, f"{self.prog}: {message}{hint}\n")
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As always, and leaves the innermost parser in `parser`: it knows the options that could have been meant."""
+        found, unknown = super().parse_known_args(args, namespace)
+        if not hasattr(found, "parser"):
+            found.parser = self
+        return found, unknown
 
 
 def _address(text: str) -> str:
@@ -80,27 +87,39 @@ def build_parser() -> Parser:
     return parser
 
 
+LOG_ACTIONS = {
+    "read": "print events",
+    "tail": "print events as they come",
+    "verify": "check every record",
+    "stat": "sizes and counts",
+    "export": "write the log as JSON lines, for a backup or another machine",
+    "import": "restore an export where there is no log yet",
+    "compact": "drop old segments",
+}
+
+
 def _log(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, parser_class=Parser, metavar="ACTION")
-    for name, purpose in (
-        ("read", "print events"),
-        ("tail", "print events as they come"),
-        ("verify", "check every record"),
-        ("stat", "sizes and counts"),
-    ):
-        action = actions.add_parser(name, help=purpose)
+    made = {name: actions.add_parser(name, help=purpose) for name, purpose in LOG_ACTIONS.items()}
+    for action in made.values():
         action.add_argument("--data", type=Path, default=Path("~/printer_data"), metavar="DIR")
-        action.add_argument("--json", action="store_true", help="one JSON object a line")
-        if name in ("read", "tail"):
-            action.add_argument("--since", type=int, default=0, metavar="SEQ", help="only events after this one")
-            action.add_argument("--stream", metavar="NAME", help="only events of this stream")
-        if name == "read":
-            action.add_argument("--limit", type=int, metavar="N", help="at most this many")
+    for name in ("read", "tail"):
+        made[name].add_argument("--since", type=int, default=0, metavar="SEQ", help="only events after this one")
+        made[name].add_argument("--stream", metavar="NAME", help="only events of this stream")
+    for name in ("read", "tail", "stat"):
+        made[name].add_argument("--json", action="store_true", help="one JSON object a line")
+    made["read"].add_argument("--limit", type=int, metavar="N", help="at most this many")
+    made["export"].add_argument("file", type=Path, nargs="?", metavar="FILE", help="default standard output")
+    made["import"].add_argument("file", type=Path, metavar="FILE")
+    made["compact"].add_argument("--segments", type=int, required=True, metavar="N", help="how many stay")
+    made["compact"].add_argument("--keep", action="append", default=[], metavar="STREAM", help="carried forward")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; answers the exit status."""
-    options = build_parser().parse_args(arguments)
+    options, unknown = build_parser().parse_known_args(arguments)
+    if unknown:
+        options.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     if hasattr(options, "data"):
         options.data = options.data.expanduser().absolute()
     logging.basicConfig(

@@ -66,7 +66,7 @@ class Configuration:
             checked(PrinterConfig, {"instance": options.instance}, "--instance")
         klippy = dict(self.sections.get("klippy", {}))
         if getattr(options, "klippy", None):
-            klippy = {**klippy, "socket": str(options.klippy.absolute())}
+            klippy = {**klippy, "socket": str(options.klippy.absolute()), "virtual": False}
         elif getattr(options, "virtual", False):
             klippy = {**klippy, "virtual": True}
         self.sections["klippy"] = klippy
@@ -263,9 +263,9 @@ def config(options: argparse.Namespace) -> int:
 
 def log_command(options: argparse.Namespace) -> int:
     """Looks at the event log."""
-    from .log_report import ACTIONS
+    from .log_report import run
 
-    return ACTIONS[options.action](options)
+    return run(options)
 
 
 COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
