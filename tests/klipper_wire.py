@@ -85,6 +85,10 @@ class Connection:
         """An error answer in Klipper's form."""
         self.send({"id": request["id"], "error": {"error": "WebRequestError", "message": text}})
 
+    async def drained(self) -> None:
+        """Waits until the other side has read nearly all."""
+        await self._writer.drain()
+
     def close(self) -> None:
         """Sends what was written and closes."""
         self._writer.close()
@@ -103,7 +107,10 @@ class KlipperWire:
         self.faults: list[str] = []
         self.connections: list[Connection] = []
         self.eventtime = 100.0
+        self.reading = asyncio.Event()  # cleared: nothing is read
+        self.reading.set()
         self._server: asyncio.Server | None = None
+        self._news = asyncio.Event()
 
     async def __aenter__(self) -> "KlipperWire":
         await self.listen()
@@ -125,6 +132,12 @@ class KlipperWire:
         for connection in self.connections:
             connection.close()
         self.connections.clear()
+
+    async def asked(self, count: int) -> None:
+        """Waits until that many requests came."""
+        while len(self.requests) < count:
+            self._news.clear()
+            await self._news.wait()
 
     def methods(self) -> list[str]:
         """What was asked, in order."""
@@ -165,6 +178,7 @@ class KlipperWire:
         buffer = b""
         try:
             while data := await reader.read(65536):
+                await self.reading.wait()
                 *frames, buffer = (buffer + data).split(b"\x03")
                 for frame in frames:
                     self._take(connection, frame)
@@ -175,6 +189,7 @@ class KlipperWire:
     def _take(self, connection: Connection, frame: bytes) -> None:
         request: Message = orjson.loads(frame)
         self.requests.append(request)
+        self._news.set()
         self._check(request)
         method = request["method"]
         if method in self.script:

@@ -210,14 +210,16 @@ class Klippy(Agent):
         self._changed(*read_status(params))
 
     def _on_full_state(self, eventtime: float, status: Status) -> None:
+        body = dumps(status)  # what cannot be shown must not be remembered
         self._cache.replace(eventtime, status)
-        self._publisher.changed(status)
+        self._publisher.changed(status, body)
         if "webhooks" in status:
             self._observe(status["webhooks"])
 
     def _changed(self, eventtime: float, status: Status) -> None:
+        body = dumps(status)
         self._cache.merge(eventtime, status)
-        self._publisher.changed(status)
+        self._publisher.changed(status, body)
         if "webhooks" in status:
             self._observe(self._cache.status["webhooks"])
         if "print_stats" in status:

@@ -66,7 +66,7 @@ class Link(asyncio.Protocol):
     ) -> asyncio.Future[Any]:
         """The same with a future; `first` sees the result before anything that Klipper sent after it.
 
-        A ValueError of `first` becomes the caller's Unavailable.
+        A ValueError or TypeError of `first` becomes the caller's Unavailable.
         """
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
@@ -74,7 +74,7 @@ class Link(asyncio.Protocol):
             if error is None and first is not None:
                 try:
                     first(result)
-                except ValueError as wrong:
+                except (ValueError, TypeError) as wrong:
                     error = Unavailable(f"Klipper gave an answer that cannot be understood: {wrong}")
             settle(future, result, error)
 

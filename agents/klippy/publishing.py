@@ -85,10 +85,10 @@ class Publisher:
         self._status = status
         self._fields = FieldTopics(bus) if retained_state else None
 
-    def changed(self, status: Status) -> None:
-        """Fields have changed; the cache has them already."""
+    def changed(self, status: Status, body: bytes) -> None:
+        """Fields have changed, and the cache has them already; `body` is the status as JSON."""
         eventtime = self._cache.eventtime or 0.0
-        body, time = orjson.dumps(status), orjson.dumps(eventtime)
+        time = orjson.dumps(eventtime)
         topics = self._bus.topics
         delta = b'{"revision":%d,"eventtime":%b,"status":%b}' % (self._cache.revision, time, body)
         self._bus.publish(topics.klipper_delta, delta)

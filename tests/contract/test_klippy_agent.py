@@ -70,18 +70,20 @@ class Scene:
 
 
 @asynccontextmanager
-async def scene(folder: Path, *, ready: bool = True, listening: bool = True, **options: Any) -> AsyncIterator[Scene]:
+async def scene(folder: Path, *, listening: bool = True, **options: Any) -> AsyncIterator[Scene]:
     """A running agent beside a scripted Klipper."""
     bus, wire = RecordingBus(folder), KlipperWire(folder / "klippy.sock")
     agent = Klippy(bus, KlippySettings(socket=wire.path, **options))
     if listening:
         await wire.listen()
-    async with running(agent):
-        here = Scene(agent, bus, wire)
-        if ready and listening:
-            await bus.until(lambda: READY in bus.notifications())
-        yield here
-    await wire.stop()
+    try:
+        async with running(agent):
+            here = Scene(agent, bus, wire)
+            if listening:
+                await bus.until(lambda: READY in bus.notifications())
+            yield here
+    finally:
+        await wire.stop()
     assert not wire.faults
 
 
@@ -127,12 +129,20 @@ def test_a_row_is_unavailable_before_the_first_connection(tmp_path: Path, row: A
     play_scene(tmp_path, body, listening=False)
 
 
-@pytest.mark.parametrize(
-    ("row", "params"),
-    [(printer.OBJECTS_QUERY, bad) for bad in ({}, {"objects": []}, {"objects": {"a": "b"}}, {"objects": {"a": [1]}})]
-    + [(printer.GCODE_SCRIPT, bad) for bad in ({}, {"script": 5}, {"script": None})]
-    + [(printer.PRINT_START, bad) for bad in ({}, {"filename": ["a"]})],
-)
+WRONG: list[tuple[AnyMethod, Any]] = [
+    (printer.OBJECTS_QUERY, {}),
+    (printer.OBJECTS_QUERY, {"objects": []}),
+    (printer.OBJECTS_QUERY, {"objects": {"toolhead": "position"}}),
+    (printer.OBJECTS_QUERY, {"objects": {"toolhead": [1]}}),
+    (printer.OBJECTS_SUBSCRIBE, {"objects": {"toolhead": 5}}),
+    (printer.GCODE_SCRIPT, {}),
+    (printer.GCODE_SCRIPT, {"script": 5}),
+    (printer.PRINT_START, {}),
+    (printer.PRINT_START, {"filename": ["a"]}),
+]
+
+
+@pytest.mark.parametrize(("row", "params"), WRONG)
 def test_params_of_the_wrong_kind_do_not_pass_the_table(row: AnyMethod, params: Any) -> None:
     with pytest.raises(ValidationError):
         row.params.model_validate(params)

@@ -81,7 +81,7 @@ def test_the_delta_is_always_published_the_rest_as_configured(bus: RecordingBus,
         cache = Cache()
         publisher = Publisher(bus, cache, retained_state=retained, status=status)
         cache.merge(4.5, {"fan": {"speed": 1}})
-        publisher.changed({"fan": {"speed": 1}})
+        publisher.changed({"fan": {"speed": 1}}, b'{"fan":{"speed":1}}')
         change = {"eventtime": 4.5, "status": {"fan": {"speed": 1}}}
         assert bus.messages("rig/klipper/delta") == [{"revision": 1} | change]
         assert bus.messages("rig/klipper/status") == [change] * status
