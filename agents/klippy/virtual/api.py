@@ -164,7 +164,7 @@ class Api:
         printer = self._printer
         ready_at = max(printer.toolhead.print_time, printer.clock.simulated()) + ENDSTOP_QUERY_TIME
         moment = printer.clock.real_from_simulated(ready_at)
-        printer.loop.call_at(moment, lambda: request.answer(dict(printer.endstops())))
+        printer.loop.call_at(moment, lambda: request.answer(dict(printer.endstops.read())))
 
     def _dump_trapq(self, request: Request) -> Json:
         formats: dict[str, Format] = {"toolhead": toolhead_batch, "extruder": extruder_batch}

@@ -187,13 +187,14 @@ class Coordinates:
         frame.last[:3] = there[:3]
         return self.travel(speed)
 
-    def _gcode_position(self) -> list[float]:
+    def gcode_position(self) -> list[float]:
+        """Where the tool will be, in the coordinates that g-code uses."""
         frame = self.frame
         x, y, z, e = (a - b for a, b in zip(frame.last, frame.base, strict=True))
         return [x, y, z, e / frame.extrude_factor]
 
     def _position_line(self) -> str:
-        return " ".join(f"{axis}:{value:.3f}" for axis, value in zip(AXES, self._gcode_position(), strict=True))
+        return " ".join(f"{axis}:{value:.3f}" for axis, value in zip(AXES, self.gcode_position(), strict=True))
 
     def _position_report(self) -> str:
         tool = " ".join(f"{a}:{v:.6f}" for a, v in zip(AXES, self._toolhead.position, strict=True))
@@ -211,6 +212,6 @@ class Coordinates:
             "absolute_extrude": frame.absolute_extrude,
             "homing_origin": list(frame.origin),
             "position": list(frame.last),
-            "gcode_position": self._gcode_position(),
+            "gcode_position": self.gcode_position(),
             "axis_map": {"X": 0, "Y": 1, "Z": 2, "E": 3},
         }

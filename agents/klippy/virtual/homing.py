@@ -34,14 +34,15 @@ class Homing:
             if axis == "Z":
                 yield from self._go({0: SAFE_XY[0], 1: SAFE_XY[1]}, SAFE_SPEED)
             yield from self._home_axis("XYZ".index(axis))
+        if "Z" in wanted:
+            yield from self._hop()
 
     def _hop(self) -> Steps:
-        toolhead = self._toolhead
-        yield from toolhead.wait()
-        if "z" not in toolhead.homed:
-            x, y, _, e = toolhead.position
-            toolhead.set_position((x, y, 0.0, e))
-        if toolhead.position[2] < HOP:
+        """Lift the nozzle off the bed, also before anybody knows where it is."""
+        yield from self._toolhead.wait()
+        if "z" not in self._toolhead.homed:
+            self._declare(2, 0.0)
+        if self._toolhead.position[2] < HOP:
             yield from self._go({2: HOP}, HOP_SPEED)
 
     def _home_axis(self, axis: int) -> Steps:

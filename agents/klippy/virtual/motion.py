@@ -12,9 +12,9 @@ AXIS_MAXIMUM = (250.0, 210.0, 210.0)
 MAX_Z_VELOCITY = 20.0
 MAX_Z_ACCEL = 100.0
 MAX_EXTRUDE_ONLY_VELOCITY = 79.8
-START_DELAY = 0.1
+START_DELAY = 0.25
 """A first move starts this many simulated seconds after it is planned."""
-LOOK_AHEAD = 2.0
+LOOK_AHEAD = 1.0
 """G-code is read at most this many simulated seconds before it is carried out."""
 SHORTEST_MOVE = 1e-9
 

@@ -91,14 +91,16 @@ def build(printer: "Printer", constants: dict[str, Status], settings: Status) ->
         "gcode_button panic": fixed["gcode_button panic"],
         "probe": fixed["probe"],
         "gcode_move": printer.coordinates.status,
-        **{name: fixed[name] for name in ("bed_mesh", "bed_screws", "screws_tilt_adjust", "query_endstops")},
+        **{name: fixed[name] for name in ("bed_mesh", "bed_screws", "screws_tilt_adjust")},
+        "query_endstops": printer.endstops.status,
         "motion_report": printer.toolhead.motion_status,
         "print_stats": printer.stats.status,
         "virtual_sdcard": printer.card.status,
         "display_status": printer.messages.status,
         "exclude_object": printer.exclusion.status,
         "idle_timeout": printer.activity.status,
-        **{name: fixed[name] for name in ("firmware_retraction", "skew_correction", "save_variables")},
+        "firmware_retraction": printer.extruder.retraction_status,
+        **{name: fixed[name] for name in ("skew_correction", "save_variables")},
         "z_thermal_adjust": partial(_z_adjust, constants["z_thermal_adjust"], printer),
         "toolhead": printer.toolhead.status,
         "extruder": partial(_extruder, printer),
@@ -111,7 +113,7 @@ def build(printer: "Printer", constants: dict[str, Status], settings: Status) ->
 def build_unconfigured(printer: "Printer") -> Objects:
     """The few objects of a printer whose configuration could not be read at all."""
     commands = printer.gcode.status()
-    nothing: Status = {"config": {}, "warnings": [], "save_config_pending": False, "save_config_pending_items": []}
+    nothing: Status = {"config": {}, "warnings": [], "save_config_pending": False, "save_config_pending_items": {}}
     return Objects(
         {
             "gcode": lambda _: commands,
@@ -167,10 +169,7 @@ def _z_adjust(constant: Status, printer: "Printer", _now: float) -> Status:
 
 def _extruder(printer: "Printer", _now: float) -> Status:
     status = printer.heat.heater_status("extruder")
-    return {**status, "can_extrude": printer.coordinates.can_extrude(), **EXTRUDER_CONSTANTS}
-
-
-EXTRUDER_CONSTANTS: Status = {"pressure_advance": 0.0, "smooth_time": 0.04, "motion_queue": None}
+    return {**status, "can_extrude": printer.coordinates.can_extrude(), **printer.extruder.advance_status()}
 
 
 def _configfile(settings: Status) -> Status:
@@ -180,7 +179,7 @@ def _configfile(settings: Status) -> Status:
         "config": config,
         "warnings": [],
         "save_config_pending": False,
-        "save_config_pending_items": [],
+        "save_config_pending_items": {},
         "settings": {section.lower(): options for section, options in _sections(settings)},
     }
 

@@ -5,11 +5,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .activity import Activity
+from .arcs import Arcs
 from .clock import Clock
 from .command import Command, CommandError
 from .coordinates import Coordinates
+from .endstops import Endstops
 from .exclusion import Exclusion
 from .executor import Executor
+from .extruder import Extruder
 from .gcode import Gcode, Steps
 from .heating import Heating
 from .homing import Homing
@@ -57,6 +60,8 @@ class Printer:
         self.pausing = Pausing(self.card, self.coordinates, self.gcode)
         self.outputs = Outputs(heat, self.toolhead)
         self.messages = Messages(self.gcode, self.state, self.card, clock.now)
+        self.extruder = Extruder(self.gcode)
+        self.endstops = Endstops(self.toolhead, self.gcode)
         self.macros = Macros(self.gcode, Actions(outside.call_remote, self.state.shut_down))
         self._connect()
         self._register()
@@ -83,9 +88,15 @@ class Printer:
         for module in (self.outputs, self.coordinates, self.toolhead, self.exclusion, self.activity, self.stats):
             module.register(gcode)
         Homing(self.toolhead, self.coordinates).register(gcode)
-        gcode.register("M119", self._cmd_endstops)
-        gcode.register("QUERY_ENDSTOPS", self._cmd_endstops, "Tell whether the end stops are pressed")
-        for part in (self.messages, self.card, self.pausing, self.macros):
+        for part in (
+            Arcs(gcode, self.coordinates),
+            self.extruder,
+            self.endstops,
+            self.messages,
+            self.card,
+            self.pausing,
+            self.macros,
+        ):
             part.register()
 
     def run(self, script: str, done: Callable[[CommandError | None], None]) -> None:
@@ -95,17 +106,6 @@ class Printer:
     def run_unattended(self, script: str) -> None:
         """Queue a script whose outcome nobody waits for; its errors are still said."""
         self.run(script, lambda _: None)
-
-    def endstops(self) -> dict[str, str]:
-        """Which end stops are pressed; an axis at its end is."""
-        x, y, z, _ = self.toolhead.live()[0]
-        places = {"stepper_x": x, "stepper_y": y, "stepper_z": z}
-        pressed = {name: name[-1] in self.toolhead.homed and place <= 0 for name, place in places.items()}
-        return {name: "TRIGGERED" if on else "open" for name, on in {"manual_stepper feeder": False, **pressed}.items()}
-
-    def _cmd_endstops(self, _command: Command) -> Steps:
-        yield from self.toolhead.wait()
-        self.gcode.respond(" ".join(f"{name}:{state}" for name, state in self.endstops().items()))
 
     def _cmd_restart(self, _command: Command) -> Steps:
         if self.state.ready:
