@@ -74,7 +74,7 @@ class Klippy(Agent):
         self._cache = Cache()
         self._publisher = Publisher(bus, self._cache, retained_state=settings.retained_state, status=settings.status)
         self._chronicle = Chronicle(bus)
-        self._remote_methods: dict[str, Callable[[dict[str, Any]], None]] = {}
+        self.remote_methods: dict[str, Callable[[dict[str, Any]], None]] = {}  # what gcode macros may call
         self._receivers = {startup.STATUS_UPDATE: self._on_status, startup.CONSOLE_LINE: self._on_console}
 
     async def run(self) -> None:
@@ -141,7 +141,7 @@ class Klippy(Agent):
                 self._ask_info(link)
 
     async def _register(self, link: Link) -> None:
-        for method in self._remote_methods:
+        for method in self.remote_methods:
             try:
                 await startup.register(link, method)
             except BusError as error:
@@ -192,7 +192,7 @@ class Klippy(Agent):
         method, params = message.get("method"), message.get("params")
         if not isinstance(method, str) or not isinstance(params, dict):
             raise ValueError("neither an answer nor a call")
-        receiver = self._receivers.get(method) or self._remote_methods.get(method)
+        receiver = self._receivers.get(method) or self.remote_methods.get(method)
         if receiver is None:
             raise ValueError("a call of something that was not registered")
         receiver(params)

@@ -337,6 +337,29 @@ def test_missing_requirements_are_named(tmp_path: Path) -> None:
     play_scene(tmp_path, body, listening=False)
 
 
+@pytest.mark.parametrize("refused", [False, True])
+def testremote_methods_are_registered_before_ready_is_announced(tmp_path: Path, refused: bool) -> None:
+    async def body(here: Scene) -> None:
+        called: list[Message] = []
+        here.agent.remote_methods["set_lamp"] = called.append
+
+        def register(connection: Connection, request: Message) -> None:
+            assert READY not in here.bus.notifications()
+            assert request["params"] == {"remote_method": "set_lamp", "response_template": {"method": "set_lamp"}}
+            refuse("taken")(connection, request) if refused else connection.result(request, {})
+
+        here.wire.script["register_remote_method"] = register
+        await here.wire.listen()
+        await here.shown("ready")
+        here.wire.push("set_lamp", {"on": True})
+        here.wire.say("done")
+        await here.bus.until(lambda: ("notify_gcode_response", ["done"]) in here.bus.notifications())
+        assert "register_remote_method" in here.wire.methods()
+        assert called == [{"on": True}]
+
+    play_scene(tmp_path, body, listening=False)
+
+
 @pytest.mark.parametrize("tick", [True, False])
 def test_a_klipper_that_starts_up_is_asked_only_for_what_it_has(tmp_path: Path, tick: bool) -> None:
     async def body(here: Scene) -> None:

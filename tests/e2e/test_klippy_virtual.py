@@ -18,7 +18,7 @@ from tests.virtual_printer import VirtualPrinter, virtual_printer
 
 BOB = Actor("bob", "mqtt", "bob-1")
 PATIENCE = 20.0  # seconds
-SQUARE = ("G28", "G90", *("G1 X50 Y50 F6000", "G1 X150 Y50", "G1 X150 Y150", "G1 X50 Y150") * 60)
+SQUARE = ("G28", "G90", *("G1 X50 Y50 F6000", "G1 X150 Y50", "G1 X150 Y150", "G1 X50 Y150") * 25)
 
 
 class Scene:
