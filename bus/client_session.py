@@ -23,15 +23,26 @@ class Link(Protocol):
     def superseded(self) -> None: ...
 
 
+class Room:
+    """What the queues of all sessions together may still take, in bytes."""
+
+    __slots__ = ("left",)
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+
+
 class ClientSession:
     """One client's session state; `link` is its connection while there is one."""
 
     __slots__ = (
-        "_counters", "_inflight", "_last_id", "_limits", "_queue", "_queued_bytes",
+        "_counters", "_inflight", "_last_id", "_limits", "_queue", "_queued_bytes", "_room",
         "clean", "filters", "identity", "left_at", "link", "received",
     )  # fmt: skip
 
-    def __init__(self, identity: Identity, link: Link, *, clean: bool, limits: Limits, counters: Counters) -> None:
+    def __init__(
+        self, identity: Identity, link: Link, *, clean: bool, limits: Limits, counters: Counters, room: Room
+    ) -> None:
         self.identity = identity
         self.link: Link | None = link
         self.clean = clean
@@ -41,6 +52,7 @@ class ClientSession:
         """Packet ids of incoming QoS 2 messages that are published but not yet released."""
         self._limits = limits
         self._counters = counters
+        self._room = room
         self._inflight: dict[int, tuple[Message, int] | None] = {}
         """Sent and unacknowledged, in order: the message and its QoS, or None once PUBREC arrived."""
         self._queue: deque[tuple[Message, int]] = deque()
@@ -72,20 +84,25 @@ class ClientSession:
     def _enqueue(self, message: Message, qos: int) -> None:
         size = len(message.topic) + len(message.payload)
         limits = self._limits
-        if len(self._queue) < limits.offline_messages and self._queued_bytes + size <= limits.offline_bytes:
+        fits = self._queued_bytes + size <= limits.offline_bytes and size <= self._room.left
+        if fits and len(self._queue) < limits.offline_messages:
             self._queue.append((message, qos))
-            self._queued_bytes += size
+            self._count(size)
         elif self.link is None:
             self._counters.queue_dropped += 1
         else:
             self._counters.slow_readers_cut += 1
             self.link.cut("too many messages wait for acknowledgement")
 
+    def _count(self, size: int) -> None:
+        self._queued_bytes += size
+        self._room.left -= size
+
     def _fill(self) -> None:
         """Send what waits, as far as the window allows."""
         while self._queue and self.link is not None and len(self._inflight) < self._limits.inflight:
             message, qos = self._queue.popleft()
-            self._queued_bytes -= len(message.topic) + len(message.payload)
+            self._count(-len(message.topic) - len(message.payload))
             self._send(self.link, message, qos, _head(message, qos))
 
     def keep_waiting(self, allowed: Callable[[str], bool]) -> None:
@@ -93,7 +110,12 @@ class ClientSession:
         kept = deque(item for item in self._queue if allowed(item[0].topic))
         self._counters.queue_dropped += len(self._queue) - len(kept)
         self._queue = kept
-        self._queued_bytes = sum(len(message.topic) + len(message.payload) for message, _ in kept)
+        self._count(sum(len(message.topic) + len(message.payload) for message, _ in kept) - self._queued_bytes)
+
+    def discard(self) -> None:
+        """Drop everything that waits, as the session ends."""
+        self._queue.clear()
+        self._count(-self._queued_bytes)
 
     def resume(self, link: Link) -> None:
         """Attach a new connection: repeat what was not acknowledged, in order, then what waited (section 4.4)."""

@@ -315,7 +315,12 @@ class Exchange:
         """Write all outboxes now."""
         dirty, self._dirty = self._dirty, []
         for link in dirty:
-            link.flush()
+            try:
+                link.flush()
+            except Exception:
+                # One broken wire must not keep back what the others have to send.
+                logger.exception("writing failed")
+                link.cut("writing failed")
 
     def add_listener(
         self,

@@ -21,6 +21,7 @@ class Limits(BaseModel):
     queued_bytes: int = Field(8 * MIB, ge=64 * KIB, description="unsent bytes for a slow reader, which is then cut")
     offline_messages: int = Field(10_000, ge=0, description="queued QoS 1 and 2 messages per session")
     offline_bytes: int = Field(8 * MIB, ge=0, description="queued QoS 1 and 2 bytes per session")
+    offline_bytes_total: int = Field(64 * MIB, ge=0, description="queued QoS 1 and 2 bytes of all sessions together")
     offline_sessions: int = Field(1000, ge=0, description="persistent sessions without a connection")
     offline_seconds: float = Field(7 * 86_400.0, gt=0, description="until a session without a connection is forgotten")
     retained_bytes: int = Field(4 * MIB, ge=0, description="retained topics and payloads per client")

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from .access import Identity, Refusal
-from .client_session import ClientSession, Link
+from .client_session import ClientSession, Link, Room
 
 if TYPE_CHECKING:
     from .exchange import Exchange
@@ -25,6 +25,7 @@ class Registry:
         self._offline: dict[str, ClientSession] = {}
         """Sessions without a connection, the one that left first at the front."""
         self._reserved: dict[str, int] = {}
+        self._room = Room(exchange.limits.offline_bytes_total)
         self._links: set[Link] = set()
         self._addresses: dict[str, int] = {}
         self._listeners: list[tuple[Listener | None, Listener | None]] = []
@@ -135,7 +136,9 @@ class Registry:
             return self._reopen(old, link, identity), True
         if old is not None:
             self._remove(old)
-        session = ClientSession(identity, link, clean=clean, limits=exchange.limits, counters=exchange.counters)
+        session = ClientSession(
+            identity, link, clean=clean, limits=exchange.limits, counters=exchange.counters, room=self._room
+        )
         self._by_id[client_id] = session
         return session, False
 
@@ -148,8 +151,7 @@ class Registry:
     def announce(self, identity: Identity) -> None:
         """Tell the listeners that a client has connected."""
         for on_connect, _ in self._listeners:
-            if on_connect is not None:
-                on_connect(identity)
+            _tell(on_connect, identity)
 
     def leave(self, session: ClientSession) -> None:
         """The connection of a session has ended: keep a persistent session, forget a clean one."""
@@ -160,8 +162,7 @@ class Registry:
         else:
             self._keep(session)
         for _, on_disconnect in self._listeners:
-            if on_disconnect is not None:
-                on_disconnect(session.identity)
+            _tell(on_disconnect, session.identity)
 
     def _keep(self, session: ClientSession) -> None:
         session.left_at = self._exchange.loop.time()
@@ -173,6 +174,16 @@ class Registry:
     def _remove(self, session: ClientSession) -> None:
         client_id = session.identity.client_id
         self._exchange.forget(session)
+        session.discard()
         self._offline.pop(client_id, None)
         if self._by_id.get(client_id) is session:
             del self._by_id[client_id]
+
+
+def _tell(listener: Listener | None, identity: Identity) -> None:
+    if listener is None:
+        return
+    try:
+        listener(identity)
+    except Exception:
+        logger.exception("a listener failed for %s", identity.client_id)

@@ -12,6 +12,8 @@ LINGER_SECONDS = 2.0
 """How long a closed connection may take to send what was written before."""
 LINGER_BYTES = 64 * 1024
 """A closed connection with more than this unsent is not waited for."""
+PROBES = {socket.TCP_KEEPIDLE: 60, socket.TCP_KEEPINTVL: 15, socket.TCP_KEEPCNT: 4}
+"""Seconds until the first probe of a silent peer and between probes, and how many it may miss."""
 
 
 class SocketProtocol(asyncio.Protocol):
@@ -76,3 +78,5 @@ def _tune(transport: asyncio.BaseTransport) -> None:
     if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option, value in PROBES.items():
+            sock.setsockopt(socket.IPPROTO_TCP, option, value)

@@ -4,6 +4,8 @@ import asyncio
 
 import pytest
 
+from bus.access import TrustedNetworks
+from bus.engine import Connection
 from bus.limits import Limits
 from tests.brokers import Running, play, running, until
 from tests.mqtt_wire import Will, connect, packet, publish
@@ -258,5 +260,49 @@ def test_ping_is_answered_between_packets_of_a_flood() -> None:
                 await other.receive()
                 slowest = max(slowest, asyncio.get_running_loop().time() - start)
             assert slowest < 0.2
+
+    play(scenario())
+
+
+def test_queues_of_all_sessions_together_are_bounded() -> None:
+    async def scenario() -> None:
+        async with running(limits=Limits(offline_bytes_total=250)) as broker:
+            for name in ("one", "two"):
+                client = await broker.client(name, clean=False)
+                await client.subscribe(("t", 1))
+                await client.disconnect()
+            local = broker.local().session
+            for _ in range(2):
+                local.publish("t", bytes(99), qos=1)
+            assert broker.exchange.counters.queue_dropped == 2
+            again = await broker.client("one", clean=False)
+            await again.published()
+            await again.silent()
+            await broker.client("two", clean=True)
+            third = await broker.client("three", clean=False)
+            await third.subscribe(("t", 1))
+            await third.disconnect()
+            for _ in range(2):
+                local.publish("t", bytes(99), qos=1)
+            assert broker.exchange.counters.queue_dropped == 2
+
+    play(scenario())
+
+
+def test_wire_that_cannot_be_written_to_is_cut_alone() -> None:
+    async def scenario() -> None:
+        async with running() as broker:
+
+            def fail(_data: bytes) -> None:
+                raise RuntimeError("no such wire")
+
+            closed = asyncio.Event()
+            broken = Connection(broker.exchange, TrustedNetworks(), write=fail, close=closed.set, address="127.0.0.1")
+            client = await broker.client("one")
+            broken.feed(connect("broken"))
+            client.send(packet(0xC0))
+            assert await client.receive() == (0xD0, b"")
+            await asyncio.wait_for(closed.wait(), 1)
+            assert broker.exchange.sessions.connected == 1
 
     play(scenario())

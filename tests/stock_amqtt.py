@@ -1,0 +1,52 @@
+"""Stock amqtt as a differential oracle: the same users and rules as its counterpart with our engine."""
+
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+
+import amqtt.broker
+from amqtt.contexts import Action, BrokerConfig, ListenerConfig, ListenerType
+from amqtt.plugins.base import BaseAuthPlugin, BaseTopicPlugin
+from amqtt.session import Session
+
+CLOSED = "closed/"
+INTRUDER = "intruder"
+OWNER = "anna"
+
+
+class Users(BaseAuthPlugin):  # type: ignore[misc]
+    """Everybody may log in but the intruder."""
+
+    async def authenticate(self, *, session: Session) -> bool:
+        return bool(session.username != INTRUDER)
+
+
+class Rules(BaseTopicPlugin):  # type: ignore[misc]
+    """Topics below `closed/` are the owner's."""
+
+    async def topic_filtering(
+        self, *, session: Session | None = None, topic: str | None = None, action: Action | None = None
+    ) -> bool:
+        return session is None or session.username == OWNER or not (topic or "").startswith(CLOSED)
+
+
+@contextlib.asynccontextmanager
+async def stock_broker(*, rules: str = f"{__name__}.Rules") -> AsyncIterator[amqtt.broker.Broker]:
+    """A running amqtt broker with a tcp and a websocket listener."""
+    listeners = {
+        "default": ListenerConfig(bind="127.0.0.1:0"),
+        "ws": ListenerConfig(type=ListenerType.WS, bind="127.0.0.1:00"),
+    }
+    logging.getLogger("amqtt").setLevel(logging.CRITICAL)
+    broker = amqtt.broker.Broker(BrokerConfig(listeners=listeners, plugins={f"{__name__}.Users": {}, rules: {}}))
+    await broker.start()
+    try:
+        yield broker
+    finally:
+        await broker.shutdown()
+
+
+def bound(broker: amqtt.broker.Broker, name: str) -> tuple[str, int]:
+    """Host and port of a listener."""
+    host, port = broker._servers[name].instance.sockets[0].getsockname()[:2]
+    return host, port

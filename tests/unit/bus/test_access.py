@@ -1,0 +1,156 @@
+"""The default rules, role by role, and the default authenticator."""
+
+import ipaddress
+
+import pytest
+
+from bus.access import AccessRules, Identity, Login, Refusal, Role, TrustedNetworks
+
+RULES = AccessRules("i", ["farm"])
+BUS = Identity("printbus", Role.BUS, transport="local")
+BRIDGE = Identity("bridge", Role.BRIDGE, transport="local")
+AGENT = Identity("agent.klippy", Role.AGENT, "agent:b1")
+CLIENT = Identity("panel", Role.CLIENT)
+EVERYBODY = {"bus": BUS, "bridge": BRIDGE, "agent": AGENT, "client": CLIENT}
+
+PUBLISH = {
+    "i/moonraker/api/request": "bus bridge client",
+    "i/moonraker/api/request/panel": "bus bridge client",
+    "i/moonraker/api/request/other": "bus bridge",
+    "i/moonraker/api/response": "bus",
+    "i/moonraker/api/response/panel": "bus",
+    "i/rpc/panel/printer/info": "bus client",
+    "i/rpc/panel": "bus",
+    "i/rpc/bridge/printer/info": "bus bridge",
+    "i/rpc/bridge/17/printer/info": "bus bridge",
+    "i/rpc/agent.klippy/printer/info": "bus agent",
+    "i/connection/bridge/17": "bus bridge",
+    "i/reply/panel": "bus",
+    "i/state/klippy/status": "bus agent",
+    "i/state/bridge/clients": "bus bridge",
+    "i/state/other/status": "bus",
+    "i/agent/klippy": "bus agent",
+    "i/agent/klippy/answer": "bus agent",
+    "i/agent/klippy/call": "bus",
+    "i/agent/other": "bus",
+    "i/agent/other/answer": "bus",
+    "i/agent/bridge": "bus bridge",
+    "i/moonraker/status": "bus",
+    "i/moonraker/klippy": "bus agent",
+    "i/moonraker/notify/notify_klippy_ready": "bus agent",
+    "i/klipper/delta": "bus agent",
+    "i/klipper/state/extruder/temperature": "bus agent",
+    "i/event/print/started": "bus",
+    "i/log/head": "bus",
+    "i/files/upload/panel/1/0": "bus client",
+    "i/files/download/panel/1/0": "bus client",
+    "i/files/upload/other/1/0": "bus",
+    "i": "bus",
+    "i/": "bus",
+    "farm/moonraker/api/request": "bus client",
+    "homeassistant/sensor/config": "bus client",
+    "ix/rpc/other/x": "bus client",
+    "$SYS/broker/uptime": "bus",
+    "$share/x": "bus",
+}
+RECEIVE = {
+    "i/moonraker/api/request": "bus bridge agent client",
+    "i/moonraker/api/request/panel": "bus bridge",
+    "i/moonraker/api/response": "bus bridge agent client",
+    "i/moonraker/api/response/panel": "bus bridge client",
+    "i/moonraker/api/response/other": "bus bridge",
+    "i/rpc/panel/printer/info": "bus bridge",
+    "i/reply/panel": "bus bridge client",
+    "i/reply/agent.klippy": "bus bridge agent",
+    "i/reply/panel/17": "bus bridge client",
+    "i/connection/bridge/17": "bus bridge",
+    "i/agent/klippy": "bus bridge agent client",
+    "i/agent/klippy/call": "bus agent",
+    "i/agent/other/call": "bus",
+    "i/agent/klippy/answer": "bus bridge",
+    "i/klipper/delta": "bus bridge",
+    "i/klipper/status": "bus bridge agent client",
+    "i/klipper/state/extruder/temperature": "bus bridge agent client",
+    "i/state/klippy/status": "bus bridge agent client",
+    "i/event/print/started": "bus bridge agent client",
+    "i/files/upload/panel/1/0": "bus bridge client",
+    "i/files/upload/other/1/0": "bus bridge",
+    "homeassistant/sensor/config": "bus bridge agent client",
+    "$SYS/broker/uptime": "bus bridge agent client",
+}
+
+
+@pytest.mark.parametrize("topic", PUBLISH)
+def test_who_may_publish(topic: str) -> None:
+    assert [name for name, who in EVERYBODY.items() if RULES.may_publish(who, topic)] == PUBLISH[topic].split()
+
+
+@pytest.mark.parametrize("topic", RECEIVE)
+def test_who_may_receive_and_subscribe(topic: str) -> None:
+    expected = RECEIVE[topic].split()
+    assert [name for name, who in EVERYBODY.items() if RULES.may_receive(who, topic)] == expected
+    assert [name for name, who in EVERYBODY.items() if RULES.may_subscribe(who, topic)] == expected
+
+
+def test_wildcards_are_accepted_because_each_delivery_is_checked() -> None:
+    assert all(RULES.may_subscribe(who, "i/rpc/#") for who in EVERYBODY.values())
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "live", "expected"),
+    [
+        (Identity("a", Role.CLIENT, "anna"), Identity("a", Role.CLIENT, "anna", "10.0.0.9"), True, True),
+        (Identity("a", Role.CLIENT, "anna"), Identity("a", Role.CLIENT, "ben"), False, False),
+        (Identity("a", Role.CLIENT, None), Identity("a", Role.CLIENT, "ben"), False, False),
+        (AGENT, Identity("agent.klippy", Role.AGENT, "agent:b1"), True, True),
+        (AGENT, Identity("agent.klippy", Role.AGENT, "agent:b2"), True, False),
+        (AGENT, Identity("agent.klippy", Role.AGENT, "agent:b2"), False, True),
+        (AGENT, Identity("agent.klippy", Role.CLIENT, "agent:b1"), False, False),
+    ],
+)
+def test_take_over(old: Identity, new: Identity, live: bool, expected: bool) -> None:
+    assert RULES.may_take_over(old, new, live=live) is expected
+
+
+@pytest.mark.parametrize(
+    ("address", "trusted"),
+    [
+        ("127.0.0.1", True),
+        ("127.8.9.1", True),
+        ("::1", True),
+        ("::ffff:127.0.0.1", True),
+        ("", True),
+        ("192.168.1.5", False),
+        ("::ffff:192.168.1.5", False),
+        ("fe80::1%eth0", False),
+        ("nonsense", False),
+    ],
+)
+def test_loopback_is_trusted_and_nothing_else(address: str, trusted: bool) -> None:
+    answer = TrustedNetworks().authenticate(Login("one", "anna", None, address, "mqtt"))
+    expected = Identity("one", Role.CLIENT, "anna", address, "mqtt") if trusted else Refusal.NOT_AUTHORIZED
+    assert answer == expected
+
+
+def test_other_networks_can_be_trusted() -> None:
+    networks = TrustedNetworks([ipaddress.ip_network("192.168.0.0/16")])
+    assert networks.trusts("192.168.1.5") and not networks.trusts("127.0.0.1")
+
+
+@pytest.mark.parametrize(
+    ("client_id", "user", "expected"),
+    [
+        ("agent.klippy", "agent:b1", Role.AGENT),
+        ("agent.klippy", "anna", Refusal.CLIENT_ID),
+        ("agent.a/b", "agent:b1", Refusal.CLIENT_ID),
+        ("bridge", "bridge:b1", Role.BRIDGE),
+        ("bridge-2", "bridge:b1", Role.BRIDGE),
+        ("bridge", None, Refusal.CLIENT_ID),
+        ("printbus", "bus:b1", Refusal.CLIENT_ID),
+        ("panel", "agent:b1", Role.CLIENT),
+        ("a+b", None, Refusal.CLIENT_ID),
+    ],
+)
+def test_roles_follow_from_client_id_and_user(client_id: str, user: str | None, expected: Role | Refusal) -> None:
+    answer = TrustedNetworks().authenticate(Login(client_id, user, None, "127.0.0.1", "mqtt"))
+    assert (answer.role if isinstance(answer, Identity) else answer) == expected
