@@ -37,7 +37,7 @@ COMMIT_BYTES: Final = 8 << 20
 _STREAM = re.compile(r"[a-z0-9_-]+").fullmatch
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Append:
     """Events to be stored together, in one stream, once."""
 
@@ -174,15 +174,18 @@ def _records(append: Append, head: Position, now: float) -> tuple[list[StoredEve
     if not append.events or not _STREAM(append.stream):
         raise InvalidParams("an append needs events and a stream named [a-z0-9_-]+")
     stream, append_id = append.stream, append.append_id
-    events = [
-        StoredEvent(head + offset, now, stream, event.type, event.actor, event.data, append_id)
-        for offset, event in enumerate(append.events, 1)
-    ]
+    events: list[StoredEvent] = []
+    items: list[Item] = []
+    size = 0
     try:
-        items = [encode(event) for event in events]
+        for seq, event in enumerate(append.events, head + 1):
+            stored = StoredEvent(seq, now, stream, event.type, event.actor, event.data, append_id)
+            item = encode(stored)
+            events.append(stored)
+            items.append(item)
+            size += len(item[1])
     except TypeError as error:
         raise InvalidParams(f"event data of stream {stream} is not JSON: {error}") from error
-    size = sum(len(record) for _, record in items)
     if size > MAX_APPEND_BYTES:
         raise TooLarge(f"an append of {size} bytes is over the limit of {MAX_APPEND_BYTES}")
     return events, items, size

@@ -1,0 +1,72 @@
+"""Indexes: what they remember, for how long, and that a damaged file is none."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bus.log_index import APPEND_WINDOW, AppendWindow, SegmentIndex, StreamIndex, build, load, load_head
+
+
+def some_id(number: int) -> bytes:
+    return number.to_bytes(16, "big")
+
+
+def test_the_latest_appends_are_remembered() -> None:
+    window = AppendWindow()
+    for number in range(1, 3 * APPEND_WINDOW):
+        window.add(some_id(number), number)
+    newest = 3 * APPEND_WINDOW - 1
+    assert all(window.get(some_id(number)) == number for number in range(newest - APPEND_WINDOW + 1, newest + 1))
+    assert window.get(some_id(newest - 2 * APPEND_WINDOW)) is None
+    assert window.latest() == [(some_id(number), number) for number in range(newest - APPEND_WINDOW + 1, newest + 1)]
+
+
+@given(st.lists(st.sampled_from("abc"), max_size=60), st.sampled_from("abcd"), st.integers(-1, 70), st.integers(0, 10))
+def test_a_stream_is_found_by_position(streams: list[str], stream: str, after: int, limit: int) -> None:
+    index = StreamIndex()
+    for seq, name in enumerate(streams, 1):
+        index.add(name, seq)
+    wanted = [seq for seq, name in enumerate(streams, 1) if name == stream and seq > after]
+    assert list(index.after(stream, max(after, 0), limit)) == wanted[:limit]
+
+
+def an_index(segment: Path) -> SegmentIndex:
+    segment.write_bytes(b"records")
+    made = build(5, [(5, "a", some_id(1)), (6, "b", some_id(2)), (7, "a", some_id(2))])
+    made.follow(SegmentIndex(1, 4, tails={"a": 2, "old": 4}, appends=[(some_id(9), 4)]))
+    return made
+
+
+def test_an_index_is_read_back(tmp_path: Path) -> None:
+    segment = tmp_path / "seg.mdb"
+    an_index(segment).save(segment, "digest")
+    found, head = load(segment), load_head(segment)
+    assert found is not None
+    assert head is not None
+    assert (head.first, head.last, head.digest, head.tails) == (5, 7, "digest", {})
+    assert found.tails == {"a": 7, "b": 6, "old": 4}
+    assert found.appends == [(some_id(9), 4), (some_id(1), 5), (some_id(2), 7)]
+    assert list(found.index.after("a", 0, 9)) == [5, 7]
+    assert found.fits(segment)
+    segment.write_bytes(b"more records")
+    assert not found.fits(segment)
+
+
+def test_an_index_with_any_byte_changed_or_missing_is_none(tmp_path: Path) -> None:
+    segment, place = tmp_path / "seg.mdb", tmp_path / "seg.idx"
+    an_index(segment).save(segment)
+    content = place.read_bytes()
+    for at in range(len(content) - 1):
+        place.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
+        assert load_head(segment) is None
+        place.write_bytes(content[:at])
+        assert load(segment) is None
+
+
+@pytest.mark.parametrize("content", [b"", b"\n\n\n", b"00000000 \n00000000 \n00000000 \n", b"\xff" * 99])
+def test_rubbish_is_no_index(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "seg.idx").write_bytes(content)
+    assert load(tmp_path / "seg.mdb") is None
+    assert load(tmp_path / "other.mdb") is None
