@@ -22,6 +22,7 @@ REQUEST = b"bench/moonraker/api/request"
 RESPONSE = b"bench/moonraker/api/response"
 WINDOW_BYTES = 256 * 1024
 """How far the publisher may be ahead of the slowest subscriber."""
+BURST = 64
 START_SECONDS = 5.0
 
 
@@ -99,12 +100,12 @@ class Subscriber:
             self.sock.setblocking(False)
 
 
-def deliveries(port: int, *, size: int, subscribers: int, qos: int, seconds: float) -> float:
-    """Deliveries per second to all subscribers together, from one publisher."""
+def deliveries(port: int, *, size: int, subscribers: int, qos: int, seconds: float, burst: int = BURST) -> float:
+    """Deliveries per second to all subscribers together, from one publisher that writes `burst` messages at once."""
     readers = [Subscriber(port, f"sub-{index}", size, qos) for index in range(subscribers)]
     publisher = connect(port, "publisher")
     publisher.setblocking(False)
-    burst = max(1, min(64, WINDOW_BYTES // 4 // size))
+    burst = max(1, min(burst, WINDOW_BYTES // 4 // size))
     window = max(burst, WINDOW_BYTES // size) if not qos else 256
     blob = b"".join(publish(TOPIC, bytes(size), qos, index + 1) for index in range(burst))
     sent, pending = 0, b""
@@ -248,6 +249,13 @@ def rows(seconds: float, *, full: bool) -> list[Row]:
         )
         for size in sizes
         for qos in levels
+        for count in counts
+    ]
+    found += [
+        Row(
+            f"200 B, QoS 0, {count} subscribers, singly",
+            lambda port, c=count: deliveries(port, size=200, subscribers=c, qos=0, seconds=seconds, burst=1),  # type: ignore[misc]
+        )
         for count in counts
     ]
     found.append(Row("connects", lambda port: connects(port, seconds)))

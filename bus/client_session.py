@@ -10,6 +10,14 @@ from .counters import Counters
 from .limits import Limits
 from .message import Message
 
+LARGEST_ID = 65_535
+ENTRY_OVERHEAD = 100
+"""Bytes counted for one place in a queue beside the message."""
+
+
+def _size(message: Message) -> int:
+    return len(message.topic) + len(message.payload) + ENTRY_OVERHEAD
+
 
 class Link(Protocol):
     """The connection a session is attached to."""
@@ -24,12 +32,26 @@ class Link(Protocol):
 
 
 class Room:
-    """What the queues of all sessions together may still take, in bytes."""
+    """What the queues of all sessions together may still take, in bytes; a message in many queues counts once."""
 
-    __slots__ = ("left",)
+    __slots__ = ("_left",)
 
-    def __init__(self, left: int) -> None:
-        self.left = left
+    def __init__(self, size: int) -> None:
+        self._left = size
+
+    def has(self, message: Message) -> bool:
+        """Whether a message may be put into one more queue."""
+        return self._left >= _size(message) or (message.queues > 0 and self._left >= ENTRY_OVERHEAD)
+
+    def take(self, message: Message) -> None:
+        """Count a message that was put into a queue."""
+        self._left -= ENTRY_OVERHEAD if message.queues else _size(message)
+        message.queues += 1
+
+    def give_back(self, message: Message) -> None:
+        """Undo one `take`."""
+        message.queues -= 1
+        self._left += ENTRY_OVERHEAD if message.queues else _size(message)
 
 
 class ClientSession:
@@ -72,50 +94,52 @@ class ClientSession:
             self._send(self.link, message, qos, head)
 
     def _send(self, link: Link, message: Message, qos: int, head: bytes) -> None:
-        packet_id = self._last_id
-        while True:
-            packet_id = packet_id % 65_535 + 1
-            if packet_id not in self._inflight:
-                break
+        inflight, packet_id = self._inflight, self._last_id % LARGEST_ID + 1
+        while packet_id in inflight:
+            packet_id = packet_id % LARGEST_ID + 1
         self._last_id = packet_id
-        self._inflight[packet_id] = (message, qos)
+        inflight[packet_id] = (message, qos)
         link.send(head, packet_id.to_bytes(2, "big"), message.payload)
 
     def _enqueue(self, message: Message, qos: int) -> None:
-        size = len(message.topic) + len(message.payload)
-        limits = self._limits
-        fits = self._queued_bytes + size <= limits.offline_bytes and size <= self._room.left
+        size, limits = _size(message), self._limits
+        fits = self._queued_bytes + size <= limits.offline_bytes and self._room.has(message)
         if fits and len(self._queue) < limits.offline_messages:
             self._queue.append((message, qos))
-            self._count(size)
+            self._queued_bytes += size
+            self._room.take(message)
         elif self.link is None:
             self._counters.queue_dropped += 1
         else:
             self._counters.slow_readers_cut += 1
             self.link.cut("too many messages wait for acknowledgement")
 
-    def _count(self, size: int) -> None:
-        self._queued_bytes += size
-        self._room.left -= size
+    def _dequeued(self, message: Message) -> None:
+        self._queued_bytes -= _size(message)
+        self._room.give_back(message)
 
     def _fill(self) -> None:
         """Send what waits, as far as the window allows."""
         while self._queue and self.link is not None and len(self._inflight) < self._limits.inflight:
             message, qos = self._queue.popleft()
-            self._count(-len(message.topic) - len(message.payload))
+            self._dequeued(message)
             self._send(self.link, message, qos, _head(message, qos))
 
     def keep_waiting(self, allowed: Callable[[str], bool]) -> None:
         """Drop queued messages on topics that are no longer allowed."""
-        kept = deque(item for item in self._queue if allowed(item[0].topic))
-        self._counters.queue_dropped += len(self._queue) - len(kept)
-        self._queue = kept
-        self._count(sum(len(message.topic) + len(message.payload) for message, _ in kept) - self._queued_bytes)
+        queue, self._queue = self._queue, deque()
+        for message, qos in queue:
+            if allowed(message.topic):
+                self._queue.append((message, qos))
+            else:
+                self._counters.queue_dropped += 1
+                self._dequeued(message)
 
     def discard(self) -> None:
         """Drop everything that waits, as the session ends."""
+        for message, _ in self._queue:
+            self._dequeued(message)
         self._queue.clear()
-        self._count(-self._queued_bytes)
 
     def resume(self, link: Link) -> None:
         """Attach a new connection: repeat what was not acknowledged, in order, then what waited (section 4.4)."""

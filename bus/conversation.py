@@ -31,6 +31,9 @@ class Conversation:
 
     def on_packet(self, first: int, body: bytes) -> None:
         """Any packet but PUBLISH; raises ProtocolError."""
+        if first == packets.PUBACK and len(body) == 2:
+            self._session.acknowledged(body[0] << 8 | body[1])
+            return
         handler = HANDLERS.get(first)
         if handler is None:
             raise ProtocolError(f"unexpected packet 0x{first:02x}")
@@ -67,9 +70,6 @@ class Conversation:
         if route is not None and not repeated:
             self._exchange.forward(route, self._identity, payload, qos, bool(first & 1), bool(first & 8))
         self._link.send(packets.acknowledge(packets.PUBREC if qos == 2 else packets.PUBACK, packet_id))
-
-    def _on_puback(self, body: bytes) -> None:
-        self._session.acknowledged(packets.read_id(body))
 
     def _on_pubrec(self, body: bytes) -> None:
         packet_id = packets.read_id(body)
@@ -113,7 +113,6 @@ def _expect_empty(body: bytes) -> None:
 
 
 HANDLERS: Final[dict[int, Callable[[Conversation, bytes], None]]] = {
-    packets.PUBACK: Conversation._on_puback,
     packets.PUBREC: Conversation._on_pubrec,
     packets.PUBREL: Conversation._on_pubrel,
     packets.PUBCOMP: Conversation._on_pubcomp,
@@ -122,4 +121,4 @@ HANDLERS: Final[dict[int, Callable[[Conversation, bytes], None]]] = {
     packets.PINGREQ: Conversation._on_pingreq,
     packets.DISCONNECT: Conversation._on_disconnect,
 }
-"""What to do with each packet but CONNECT and PUBLISH, by its first byte: type and required flags (table 2.2)."""
+"""What to do with all other packets a client sends, by their first byte: type and required flags (table 2.2)."""

@@ -6,7 +6,7 @@ from .access import Identity
 class Message:
     """One publication; `retain` is true only when the retained store replays it to a new subscription."""
 
-    __slots__ = ("dup", "payload", "qos", "retain", "sender", "topic")
+    __slots__ = ("dup", "payload", "qos", "queues", "retain", "sender", "topic")
 
     def __init__(self, topic: str, payload: bytes, qos: int, retain: bool, dup: bool, sender: Identity) -> None:
         self.topic = topic
@@ -15,6 +15,8 @@ class Message:
         self.retain = retain
         self.dup = dup
         self.sender = sender
+        self.queues = 0
+        """In how many sessions' queues it waits; for their accounting."""
 
     def __repr__(self) -> str:
         return f"Message({self.topic!r}, {len(self.payload)} bytes, qos={self.qos}, from={self.sender.client_id!r})"

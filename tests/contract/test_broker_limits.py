@@ -133,7 +133,7 @@ async def missed(broker: Running, size: int, count: int) -> list[bytes]:
     return got
 
 
-@pytest.mark.parametrize("limits", [Limits(offline_messages=3), Limits(offline_bytes=35)])
+@pytest.mark.parametrize("limits", [Limits(offline_messages=3), Limits(offline_bytes=335)])
 def test_offline_queue_keeps_the_oldest_and_counts_the_rest(limits: Limits) -> None:
     async def scenario() -> None:
         async with running(limits=limits) as broker:
@@ -264,27 +264,35 @@ def test_ping_is_answered_between_packets_of_a_flood() -> None:
     play(scenario())
 
 
-def test_queues_of_all_sessions_together_are_bounded() -> None:
+async def sleep_with(broker: Running, name: str) -> None:
+    """Leave a persistent session behind."""
+    client = await broker.client(name, clean=False)
+    await client.subscribe(("t", 1))
+    await client.disconnect()
+
+
+def test_queues_of_all_sessions_together_are_bounded_and_a_shared_message_counts_once() -> None:
     async def scenario() -> None:
-        async with running(limits=Limits(offline_bytes_total=250)) as broker:
+        async with running(limits=Limits(offline_bytes_total=5000)) as broker:
+            for name in ("one", "two", "three"):
+                await sleep_with(broker, name)
+            counters, local = broker.exchange.counters, broker.local().session
+            for _ in range(2):
+                local.publish("t", bytes(2000), qos=1)
+            assert counters.queue_dropped == 0
+            local.publish("t", bytes(2000), qos=1)
+            assert counters.queue_dropped == 3
             for name in ("one", "two"):
-                client = await broker.client(name, clean=False)
-                await client.subscribe(("t", 1))
-                await client.disconnect()
-            local = broker.local().session
+                again = await broker.client(name, clean=False)
+                assert [len((await again.published()).payload) for _ in range(2)] == [2000, 2000]
+                await again.silent()
+            local.publish("t", bytes(2000), qos=1)
+            assert counters.queue_dropped == 4
+            await broker.client("three", clean=True)
+            await sleep_with(broker, "four")
             for _ in range(2):
-                local.publish("t", bytes(99), qos=1)
-            assert broker.exchange.counters.queue_dropped == 2
-            again = await broker.client("one", clean=False)
-            await again.published()
-            await again.silent()
-            await broker.client("two", clean=True)
-            third = await broker.client("three", clean=False)
-            await third.subscribe(("t", 1))
-            await third.disconnect()
-            for _ in range(2):
-                local.publish("t", bytes(99), qos=1)
-            assert broker.exchange.counters.queue_dropped == 2
+                local.publish("t", bytes(2000), qos=1)
+            assert counters.queue_dropped == 4
 
     play(scenario())
 
