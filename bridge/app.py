@@ -86,6 +86,7 @@ class Bridge:
 
     def restored(self) -> None:
         """The session is back: says again which websockets are open."""
+        self._caller.restored()
         self._clients.restored()
 
     def _check(self, request: Request) -> None:
@@ -96,3 +97,4 @@ class Bridge:
             await asyncio.sleep(PING_EVERY)
             for wire in self._door:
                 wire.ping()
+            self._server.sweep()

@@ -77,6 +77,8 @@ class WebSocket(asyncio.Protocol):
         self.silent = False
         if self._talk is None:
             self._talk = self._keeper.enter(self, data)
+            if self._closing:
+                self._finish()  # it was ended while it was let in
             return
         try:
             self._reader.feed(data)

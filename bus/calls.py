@@ -59,11 +59,15 @@ class Caller:
         self._numbers = count(1)
         self._waiting: dict[int, Answered] = {}
         self._names: dict[str, str] = {}
+        self._up = True
         session.subscribe(topics.reply(client), self._on_reply)
 
     def start(self, method: str, params: bytes, actor: bytes, answered: Answered, *, connection: int = 0) -> int:
         """Sends a request (params and actor are JSON); `answered` is called during delivery of its answer."""
         number = next(self._numbers)
+        if not self._up:
+            asyncio.get_running_loop().call_soon(answered, False, _away())
+            return number
         topic = self._names.get(method)
         if topic is None:
             topic = self._names[method] = self._topics.rpc(self._client, method)
@@ -100,14 +104,22 @@ class Caller:
             self.forget(number)
 
     def lost(self) -> None:
-        """Fails everything that waits; for when the link to the broker is gone."""
+        """The link to the broker is gone: what waits fails, and so does every call until it is back."""
+        self._up = False
         waiting, self._waiting = self._waiting, {}
-        _, _, body = split(failure(Unavailable("The broker is not connected"), b"0"))
         for answered in waiting.values():
-            answered(False, body)
+            answered(False, _away())
+
+    def restored(self) -> None:
+        """The link is back."""
+        self._up = True
 
     def _on_reply(self, message: Received) -> None:
         number, success, body = split(message.payload)
         answered = self._waiting.pop(number, None)
         if answered is not None:
             answered(success, body)
+
+
+def _away() -> bytes:
+    return split(failure(Unavailable("The broker is not connected"), b"0"))[2]

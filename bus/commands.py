@@ -128,16 +128,14 @@ def _plan(options: argparse.Namespace, *, local: bool) -> Any:
 
     configuration = Configuration(options)
     agents, failed = configuration.agents(local=local)
-    here = {kind.name for kind, _ in agents}
+    away = configuration.printer.remote_agents if local else {*configuration.kinds} - {kind.name for kind, _ in agents}
     return Plan(
         data=options.data,
         config=configuration.printer,
         broker=_broker_settings(options),
         agents=agents,
         failed=failed,
-        remote=configuration.printer.remote_agents
-        if local
-        else [name for name in configuration.kinds if name not in here],
+        remote={name: kind.components for name, kind in configuration.kinds.items() if name in away},
         bridge=configuration.bridge() if local else None,
     )
 
@@ -242,6 +240,7 @@ def bridge(options: argparse.Namespace) -> int:
         session = RemoteSession(url, BRIDGE, connected=lambda: link[0].restored(), lost=lambda: link[0].lost())
         made = bridge_part("class")(session, Topics(configuration.printer.instance), BRIDGE, settings)
         link.append(made)
+        made.lost()  # until the first connect
         await made.start()
         print(f"printbus ready {made.url}", flush=True)
         try:

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import orjson
+
 from schemas import METHODS
 
 from .access import AccessRules, Identity, Login, Refusal, Role, TrustedNetworks
@@ -26,6 +28,7 @@ from .journal import Journal
 from .listeners import BrokerSettings
 from .lmdb_log import LmdbLog
 from .log import StoredEvent
+from .message import Message
 from .router import Router
 from .session import LocalSession
 from .supervisor import Supervisor, required_rows
@@ -50,7 +53,7 @@ class Plan:
     broker: BrokerSettings
     agents: Sequence[tuple[type[Agent], Settings]] = ()
     failed: Mapping[str, str] = field(default_factory=dict)  # optional components by name, with the reason
-    remote: Sequence[str] = ()
+    remote: Mapping[str, Sequence[str]] = field(default_factory=dict)  # components of agents in other processes
     bridge: Settings | None = None
 
 
@@ -104,11 +107,12 @@ class Instance:
 
     def components(self) -> Components:
         """Names of what runs, names of what failed, and warnings."""
-        broken = frozenset(self.supervisor.failed if self.supervisor else ())
+        away = self._router.away()
+        broken = frozenset(self.supervisor.failed if self.supervisor else ()) | away
         if self._components is None or broken != self._broken:
-            kinds = [kind for kind, _ in self._plan.agents]
-            running = [name for kind in kinds if kind.name not in broken for name in kind.components]
-            failed = [*self._plan.failed, *(name for kind in kinds if kind.name in broken for name in kind.components)]
+            named = {**{kind.name: kind.components for kind, _ in self._plan.agents}, **self._plan.remote}
+            running = [part for name, parts in named.items() if name not in broken for part in parts]
+            failed = [*self._plan.failed, *(part for name in broken - away for part in named[name])]
             self._broken, self._components = broken, (running, failed, list(self._plan.failed.values()))
         return self._components
 
@@ -116,6 +120,20 @@ class Instance:
         """Events after a position, and the head of the log."""
         found = await self._journal.read(since, stream=stream, limit=limit)
         return found, self._journal.head
+
+
+def sweeper(session: LocalSession, exchange: Exchange, topics: Topics) -> Callable[[Message], None]:
+    """Takes back what an agent has retained once it is gone, so that nobody mistakes it for the present."""
+
+    def on_presence(message: Message) -> None:
+        if orjson.loads(message.payload)["alive"]:
+            return
+        owner = f"agent.{message.topic.rpartition('/')[2]}"
+        for stale in exchange.retained_store.match(f"{topics.instance}/#"):
+            if stale.sender.client_id == owner and stale.topic != message.topic:
+                session.publish(stale.topic, b"", retain=True)
+
+    return on_presence
 
 
 def publisher(session: LocalSession, topics: Topics, epoch: str) -> Callable[[Sequence[StoredEvent]], None]:
@@ -152,6 +170,7 @@ async def running(plan: Plan) -> AsyncIterator[str]:
     store = LmdbLog.open(own / "log", segment_bytes=plan.config.log.segment_bytes)
     async with Journal(store) as journal, Broker(exchange, authenticator, plan.broker) as broker:
         session = LocalSession(exchange, Identity("printbus", Role.BUS, transport="local"))
+        session.subscribe(topics.agents, sweeper(session, exchange, topics))
         journal.on_commit(publisher(session, topics, str(store.epoch)))
         router_session = LocalSession(
             exchange,

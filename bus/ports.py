@@ -36,7 +36,7 @@ class RemotePort:
     """An agent in another process; `send` publishes on its call topic."""
 
     def __init__(self, name: str, send: Callable[[bytes], None]) -> None:
-        self._name = name
+        self.name = name
         self._send = send
         self._numbers = count(1)
         self._waiting: dict[int, Done] = {}
@@ -45,7 +45,7 @@ class RemotePort:
     def call(self, call: Call, done: Done) -> None:
         """Answers through `done`; Unavailable while the agent is away."""
         if self.boot is None:
-            return done(Unavailable(f"Agent '{self._name}' is not running"))
+            return done(Unavailable(f"Agent '{self.name}' is not running"))
         number = next(self._numbers)
         self._waiting[number] = done
         self._send(_request(number, call))
@@ -68,7 +68,7 @@ class RemotePort:
         self.boot = None
         waiting, self._waiting = self._waiting, {}
         for done in waiting.values():
-            done(Unavailable(f"Agent '{self._name}' is gone"))
+            done(Unavailable(f"Agent '{self.name}' is gone"))
 
 
 def _request(number: int, call: Call) -> bytes:

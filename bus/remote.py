@@ -92,6 +92,7 @@ class RemoteBus:
 
     def restored(self) -> None:
         """The link is back: the broker may have forgotten what was retained."""
+        self._caller.restored()
         for topic, payload in self._retained.items():
             self._session.publish(topic, payload, retain=True)
 
@@ -119,26 +120,25 @@ class RemoteAgent:
         )
         self._bus = RemoteBus(self._session, topics, data)
         self._agent = kind(self._bus, settings)
-        self._announced: Callable[[], None] = lambda: None
+        self._welcome = asyncio.Event()
 
     async def run(self, started: Callable[[], None]) -> None:
         """Serves calls; `started` is called at the first connect. Raises Refused."""
-        self._announced = started
         self._session.subscribe(self._topics.agent_call(self._kind.name), self._on_call)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._session.run(), name=f"{self._kind.name}: link")
+            await self._welcome.wait()  # a second agent of one name must not touch anything before it is refused
             tasks.create_task(self._bus.deliver_facts(), name=f"{self._kind.name}: facts")
-            tasks.create_task(self._agent.live(lambda: None), name=f"{self._kind.name}: life")
+            tasks.create_task(self._agent.live(started), name=f"{self._kind.name}: life")
 
     def _connected(self) -> None:
+        self._welcome.set()
         self._session.publish(
             self._topics.agent(self._kind.name),
             presence(self._kind.name, self._boot, list(self._kind.rows)),
             retain=True,
         )
         self._bus.restored()
-        self._announced()
-        self._announced = lambda: None
 
     def _lost(self) -> None:
         log.warning("agent %s has lost its broker", self._kind.name)

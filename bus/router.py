@@ -49,6 +49,7 @@ class Router:
         self.topics = topics
         self.methods = methods
         self.ports: dict[str, Port] = {}
+        self._remote: dict[str, RemotePort] = {}
         self._flow = Flow(audit, Once())
         self._origins = Origins(session, topics)
         self.counters: Counter[str] = Counter()
@@ -230,9 +231,8 @@ class Router:
     # -- agents in other processes
 
     def _on_presence(self, message: Message) -> None:
-        name = message.topic.rpartition("/")[2]
-        port = self.ports.get(name)
-        if not isinstance(port, RemotePort) or message.sender.client_id != f"agent.{name}" or message.retain:
+        port = self._remote.get(message.topic.rpartition("/")[2])
+        if port is None or message.sender.client_id != f"agent.{port.name}" or message.retain:
             return
         news = loads(message.payload)
         if news.get("alive"):
@@ -241,16 +241,19 @@ class Router:
             port.gone()
 
     def _on_agent_answer(self, message: Message) -> None:
-        name = message.topic.rsplit("/", 2)[1]
-        port = self.ports.get(name)
-        if isinstance(port, RemotePort) and message.sender.client_id == f"agent.{name}":
+        port = self._remote.get(message.topic.rsplit("/", 2)[1])
+        if port is not None and message.sender.client_id == f"agent.{port.name}":
             port.answered(message.payload)
+
+    def away(self) -> frozenset[str]:
+        """Agents of other processes that are not connected."""
+        return frozenset(name for name, port in self._remote.items() if port.boot is None)
 
     def expect(self, name: str) -> RemotePort:
         """A port for an agent that will connect from another process."""
         topic = self.topics.agent_call(name)
         port = RemotePort(name, partial(self.session.publish, topic))
-        self.ports[name] = port
+        self.ports[name] = self._remote[name] = port
         return port
 
     def attach(self, name: str) -> LocalPort:

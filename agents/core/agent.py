@@ -1,6 +1,6 @@
 """The core agent: server.info, connections and the event log, beside the broker."""
 
-from typing import Any, ClassVar
+from typing import Any
 from uuid import UUID
 
 import orjson
@@ -9,7 +9,7 @@ from bus.agent import Agent, Bus, Call, Components, Host, Raw, Settings, impleme
 from bus.envelope import dumps
 from bus.errors import InvalidParams, Unauthenticated
 from bus.log import NewEvent
-from schemas import NoParams, server
+from schemas import NoParams, printer, server
 
 API_VERSION = (1, 5, 0)  # the Moonraker API that is answered
 MOONRAKER_VERSION = "0.11.0"
@@ -21,7 +21,6 @@ class Core(Agent):
 
     name = "core"
     components = ("application", "jsonrpc", "websockets", "mqtt")
-    printer: ClassVar[str] = "klippy"
 
     def __init__(self, bus: Bus, settings: Settings, host: Host | None = None) -> None:
         super().__init__(bus, settings, host)
@@ -34,11 +33,20 @@ class Core(Agent):
 
     async def run(self) -> None:
         """Follows the printer's state."""
-        self.bus.subscribe(self.bus.topics.state(self.printer, "server"), self._on_printer)
+        self.bus.subscribe(self.bus.topics.state(printer.OWNER, "server"), self._on_printer)
+        self.bus.subscribe(self.bus.topics.agent(printer.OWNER), self._on_printer_agent)
         await super().run()
 
     def _on_printer(self, _topic: str, payload: bytes) -> None:
         self._printer = DISCONNECTED | orjson.loads(payload) if payload else DISCONNECTED
+
+    def _on_printer_agent(self, _topic: str, payload: bytes) -> None:
+        """An agent that dies cannot say that the printer is out of reach."""
+        if payload and orjson.loads(payload)["alive"]:
+            return
+        if self._printer["klippy_connected"]:
+            self.notify(printer.KLIPPY_DISCONNECTED)
+        self._printer = DISCONNECTED
 
     @implements(server.INFO)
     def info(self, params: server.InfoParams, call: Call) -> Raw:
@@ -49,18 +57,18 @@ class Core(Agent):
             self._shown_for, self._shown = key, Raw(dumps(self._info(*key)))
         return self._shown
 
-    def _info(self, raw: bool, websockets: int, printer: dict[str, Any], parts: Components) -> server.Info:
+    def _info(self, raw: bool, websockets: int, known: dict[str, Any], parts: Components) -> server.Info:
         components, failed, warnings = parts
         return server.Info(
-            klippy_connected=printer["klippy_connected"],
-            klippy_state=printer["klippy_state"],
+            klippy_connected=known["klippy_connected"],
+            klippy_state=known["klippy_state"],
             components=components,
             failed_components=failed,
             registered_directories=[],
             warnings=warnings if raw else [text.replace("\n", "<br/>") for text in warnings],
             websocket_count=websockets,
             moonraker_version=MOONRAKER_VERSION,
-            missing_klippy_requirements=printer["missing_klippy_requirements"],
+            missing_klippy_requirements=known["missing_klippy_requirements"],
             api_version=list(API_VERSION),
             api_version_string=".".join(map(str, API_VERSION)),
             plugins=components,

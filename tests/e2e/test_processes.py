@@ -1,0 +1,121 @@
+"""Broker, agent and bridge in processes of their own."""
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from websockets.sync.client import connect
+
+from tests.e2e.test_print import Socket, fast_printer, get, log_read, until
+from tests.program import Addresses, Program, addresses
+
+
+class Parts:
+    """A broker with an agent and a bridge that reach it over sockets."""
+
+    def __init__(self, folder: Path, stack: ExitStack) -> None:
+        self.data = folder / "data"
+        self.common = ["--data", str(self.data), "--instance", "test", *fast_printer(folder)]
+        self._stack = stack
+        self.broker = self.start("broker", "--mqtt", "127.0.0.1:0")
+        self.mqtt = addresses(self.broker.ready_line())
+        self.url = f"mqtt://{self.mqtt.mqtt_host}:{self.mqtt.mqtt_port}"
+
+    def start(self, *arguments: str) -> Program:
+        program = Program(arguments[0], *arguments[1:], *self.common)
+        self._stack.callback(program.stop)
+        return program
+
+    def agent(self) -> Program:
+        program = self.start("agent", "klippy", "--broker", self.url)
+        assert program.ready_line() == f"printbus agent klippy ready {self.url}"
+        return program
+
+    def bridge(self) -> Addresses:
+        program = self.start("bridge", "--broker", self.url, "--http", "127.0.0.1:0")
+        ready = program.ready_line()
+        return self.mqtt._replace(http=ready.removeprefix("printbus ready "))
+
+
+@pytest.fixture
+def parts(tmp_path: Path) -> Iterator[Parts]:
+    with ExitStack() as stack:
+        yield Parts(tmp_path, stack)
+
+
+def test_an_agent_in_its_own_process_behaves_the_same(parts: Parts) -> None:
+    where = parts.bridge()
+    until(lambda: _state(where) == "disconnected")
+    agent = parts.agent()
+    until(lambda: _state(where) == "ready")
+    with connect(where.http.replace("http", "ws") + "/websocket") as connection:
+        socket = Socket(connection)
+        status = socket.ask("printer.objects.subscribe", objects={"print_stats": None})
+        assert status["result"]["status"]["print_stats"]["state"] == "standby"
+        assert socket.ask("printer.print.start", filename="demo.gcode")["result"] == "ok"
+        socket.hear_state("printing")
+        assert get(where, "/printer/print/cancel", post=True) == "ok"
+        socket.hear_state("cancelled")
+        until(lambda: "print.ended.1" in [event["type"] for event in get(where, "/events/read")["events"]])
+        connection.send(
+            json.dumps(
+                {"jsonrpc": "2.0", "method": "printer.gcode.script", "params": {"script": "M109 S250"}, "id": "heat"}
+            )
+        )
+        agent.process.kill()
+        gone = socket.hear(lambda message: message.get("id") == "heat")
+        assert gone["error"]["code"] == 503
+        assert socket.ask("printer.info")["error"]["code"] == 503
+        assert socket.ask("server.info")["result"]["klippy_state"] == "disconnected"
+        parts.agent()
+        until(lambda: _state(where) == "ready")
+        assert socket.ask("printer.info")["result"]["state"] == "ready"
+    told = [event["type"] for event in log_read(parts.data) if event["stream"] == "print"]
+    assert told == ["print.started.1", "print.ended.1"]
+
+
+def test_a_second_agent_of_one_name_is_refused_and_harms_nobody(parts: Parts) -> None:
+    where = parts.bridge()
+    parts.agent()
+    until(lambda: _state(where) == "ready")
+    second = parts.start("agent", "klippy", "--broker", parts.url)
+    assert second.process.wait(20) == 1
+    assert get(where, "/printer/info")["state"] == "ready"
+
+
+def test_an_agent_without_the_key_is_refused(parts: Parts, tmp_path: Path) -> None:
+    stranger = Program(
+        "agent", "klippy", "--broker", parts.url, "--data", str(tmp_path / "other"), "--instance", "test"
+    )
+    try:
+        assert stranger.process.wait(20) == 1
+    finally:
+        stranger.stop()
+
+
+def test_everybody_is_back_after_the_broker_was_killed(parts: Parts) -> None:
+    where = parts.bridge()
+    parts.agent()
+    until(lambda: _state(where) == "ready")
+    with connect(where.http.replace("http", "ws") + "/websocket") as connection:
+        socket = Socket(connection)
+        assert socket.ask("printer.info")["result"]["state"] == "ready"
+        parts.broker.process.kill()
+        parts.broker.process.wait()
+        began = time.monotonic()
+        again = parts.start("broker", "--mqtt", f"{parts.mqtt.mqtt_host}:{parts.mqtt.mqtt_port}")
+        again.ready_line()
+        until(lambda: _state(where) == "ready")
+        assert time.monotonic() - began < 10
+        assert socket.ask("printer.info")["result"]["state"] == "ready"
+
+
+def _state(where: Addresses) -> str:
+    """The printer's state, empty while the server cannot tell."""
+    try:
+        return str(get(where, "/server/info")["klippy_state"])
+    except OSError:
+        return ""
