@@ -1,13 +1,16 @@
 """One HTTP request on its way through the bridge."""
 
+import asyncio
+
 from starlette.types import Receive, Scope
 
 from bus.envelope import MAX_REQUEST
-from bus.errors import TooLarge
+from bus.errors import InvalidParams, TooLarge
 
 from .arguments import Arguments
 from .auth import Seen
 
+BODY_SECONDS = 30.0  # for a whole body to arrive
 NO_ARGUMENTS = Arguments(b"", b"", b"")
 
 
@@ -38,6 +41,13 @@ class Request:
             return b""
         if claimed is not None and int(claimed) > MAX_REQUEST:
             raise too_large()
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                return await self._read()
+        except TimeoutError:
+            raise InvalidParams(f"The body has not arrived within {BODY_SECONDS:g} s") from None
+
+    async def _read(self) -> bytes:
         body, more = b"", True
         while more:
             message = await self._receive()

@@ -34,6 +34,7 @@ class Server:
         self._socket: socket.socket | None = None
         self._server: uvicorn.Server | None = None
         self._task: asyncio.Task[None] | None = None
+        self._idle: dict[int, object] = {}
 
     def bind(self) -> tuple[str, int]:
         """Takes the address, from when on connections queue; what was bound. Raises OSError."""
@@ -60,3 +61,20 @@ class Server:
         await self._task
         await self._server.shutdown(sockets=[self._socket] if self._socket is not None else None)
         self._server = self._task = self._socket = None
+
+    def sweep(self) -> None:
+        """Cuts connections that have been in the middle of a request's head since the last sweep.
+
+        uvicorn times out only connections that wait between two requests.
+        """
+        if self._server is None:
+            return
+        known, self._idle = self._idle, {}
+        for connection in list(self._server.server_state.connections):
+            cycle = getattr(connection, "cycle", None)
+            between = getattr(connection, "timeout_keep_alive_task", None) is not None
+            if between or (cycle is not None and not cycle.response_complete):
+                continue
+            if id(connection) in known and known[id(connection)] is cycle and connection.transport is not None:
+                connection.transport.close()
+            self._idle[id(connection)] = cycle

@@ -1,0 +1,392 @@
+"""A lean load generator for HTTP, websocket and MQTT request and response, the same for every server under test.
+
+`python -m benchmarks.load http|websocket|mqtt HOST:PORT ...` prints one JSON line.
+"""
+
+import argparse
+import asyncio
+import json
+from collections import deque
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import partial
+from os import urandom
+from struct import pack, unpack_from
+from time import perf_counter
+from typing import TypeVar, cast
+
+import uvloop
+
+P = TypeVar("P", bound="Client")
+
+WARM_UP = 0.1  # part of the requests that is not measured
+METHOD = "server.info"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """Requests a second, latencies in milliseconds, and how many answers were errors."""
+
+    requests: int
+    rps: float
+    p50: float
+    p99: float
+    errors: int
+
+
+class Run:
+    """Counts the answers of one measurement, over all its clients."""
+
+    def __init__(self, requests: int) -> None:
+        self._skip = int(requests * WARM_UP)
+        self._left = requests + self._skip
+        self._requests = requests
+        self._began = 0.0
+        self._latencies: list[float] = []
+        self.errors = 0
+        self.to_send = self._left
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def answered(self, sent: float, good: bool) -> None:
+        """One answer to a request sent at `sent`."""
+        now = perf_counter()
+        self._left -= 1
+        self.errors += not good
+        if self._left < self._requests:
+            self._latencies.append(now - sent)
+        else:
+            self._began = now
+        if not self._left and not self.done.done():
+            self.done.set_result(None)
+
+    def failed(self, why: str) -> None:
+        """A client cannot go on."""
+        if not self.done.done():
+            self.done.set_exception(ConnectionError(why))
+
+    async def result(self) -> Result:
+        """The numbers, once all answers are there."""
+        await self.done
+        seconds = perf_counter() - self._began
+        ordered = sorted(self._latencies)
+        p50, p99 = (ordered[int(len(ordered) * part)] * 1000 for part in (0.5, 0.99))
+        return Result(self._requests, round(self._requests / seconds, 1), round(p50, 3), round(p99, 3), self.errors)
+
+
+class Client(asyncio.Protocol):
+    """One connection that keeps `in_flight` requests under way; subclasses know the protocol."""
+
+    def __init__(self, run: Run, in_flight: int) -> None:
+        self._run = run
+        self._in_flight = in_flight
+        self._sent: deque[float] = deque()
+        self._buffer = b""
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Says hello."""
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
+        self.greet()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Fails the run if it is not over."""
+        self._run.failed(f"connection lost: {exc}")
+
+    def data_received(self, data: bytes) -> None:
+        """Cuts what has arrived into messages."""
+        self._buffer = self.take(self._buffer + data if self._buffer else data)
+
+    def greet(self) -> None:
+        """What comes first on the wire."""
+        self.begin()
+
+    def take(self, data: bytes) -> bytes:
+        """Handles whole messages and answers the rest."""
+        raise NotImplementedError
+
+    def request(self) -> bytes:
+        """The bytes of the next request."""
+        raise NotImplementedError
+
+    def write(self, data: bytes) -> None:
+        """Sends bytes."""
+        if self._transport is not None:
+            self._transport.write(data)
+
+    def begin(self) -> None:
+        """Starts the requests."""
+        for _ in range(self._in_flight):
+            self.next()
+
+    def next(self) -> None:
+        """Sends one request, unless enough were sent."""
+        if self._run.to_send:
+            self._run.to_send -= 1
+            self._sent.append(perf_counter())
+            self.write(self.request())
+
+    def answer(self, good: bool) -> None:
+        """The oldest request was answered."""
+        self._run.answered(self._sent.popleft(), good)
+        self.next()
+
+
+class HttpClient(Client):
+    """HTTP/1.1 with keep-alive, one request at a time."""
+
+    def __init__(self, run: Run, path: str, verb: str = "GET") -> None:
+        super().__init__(run, 1)
+        self._bytes = f"{verb} {path} HTTP/1.1\r\nHost: localhost\r\nAccept: application/json\r\n\r\n".encode()
+
+    def request(self) -> bytes:
+        """Always the same."""
+        return self._bytes
+
+    def take(self, data: bytes) -> bytes:
+        """One answer at most can be there."""
+        end = data.find(b"\r\n\r\n")
+        if end < 0:
+            return data
+        head = data[:end].lower()
+        at = head.index(b"content-length:") + 15
+        if len(data) < end + 4 + int(head[at : head.find(b"\r\n", at) if b"\r\n" in head[at:] else end]):
+            return data
+        self.answer(data.startswith(b"HTTP/1.1 200"))
+        return b""
+
+
+class WebSocketClient(Client):
+    """JSON-RPC on a websocket; notifications are passed over."""
+
+    def __init__(self, run: Run, in_flight: int, method: str, params: object = None, path: str = "/websocket") -> None:
+        super().__init__(run, in_flight)
+        self._path = path
+        self._number = 0
+        self._text = json.dumps({"jsonrpc": "2.0", "method": method, "params": params or {}, "id": "%d"})
+        self._text = self._text.replace('"%d"', "%d")
+        self._open = False
+
+    def greet(self) -> None:
+        """The handshake."""
+        self.write(
+            b"GET %b HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n" % self._path.encode()
+        )
+
+    def request(self) -> bytes:
+        """A masked text frame."""
+        self._number += 1
+        payload = (self._text % self._number).encode()
+        size, key = len(payload), urandom(4)
+        mask = int.from_bytes((key * (size // 4 + 1))[:size], "little")
+        masked = (int.from_bytes(payload, "little") ^ mask).to_bytes(size, "little")
+        head = bytes((0x81, 0x80 | size)) if size < 126 else pack(">BBH", 0x81, 0xFE, size)
+        return head + key + masked
+
+    def take(self, data: bytes) -> bytes:
+        """Frames, after the answer to the handshake."""
+        if not self._open:
+            end = data.find(b"\r\n\r\n")
+            if end < 0:
+                return data
+            if not data.startswith(b"HTTP/1.1 101"):
+                self._run.failed(data[:end].decode())
+                return b""
+            self._open, data = True, data[end + 4 :]
+            self.begin()
+        return self._frames(data)
+
+    def _frames(self, data: bytes) -> bytes:
+        at = 0
+        while len(data) - at >= 2:
+            size, body = data[at + 1], at + 2
+            if size >= 126:
+                wide = size == 127
+                if len(data) < body + (8 if wide else 2):
+                    break
+                (size,) = unpack_from(">Q" if wide else ">H", data, body)
+                body += 8 if wide else 2
+            if len(data) < body + size:
+                break
+            if data[at] == 0x81 and b'"method"' not in data[body : body + 32]:
+                self.answer(b'"error"' not in data[body : body + 32])
+            at = body + size
+        return data[at:]
+
+
+class MqttClient(Client):
+    """JSON-RPC on Moonraker's request and response topics, MQTT 3.1.1."""
+
+    def __init__(self, run: Run, in_flight: int, instance: str, method: str, qos: int = 0, name: str = "load") -> None:
+        super().__init__(run, in_flight)
+        self._name = name
+        self._qos = qos
+        self._number = 0
+        self._answers = f"{instance}/moonraker/api/response".encode()
+        self._topic = _text(f"{instance}/moonraker/api/request".encode())
+        self._body = '{"jsonrpc":"2.0","method":"' + method + '","id":%d}'
+
+    def greet(self) -> None:
+        """CONNECT; SUBSCRIBE needs not wait for its answer."""
+        self.write(_packet(0x10, _text(b"MQTT") + b"\x04\x02\x00\x3c" + _text(self._name.encode())))
+        self.write(_packet(0x82, b"\x00\x01" + _text(self._answers) + bytes((self._qos,))))
+
+    def request(self) -> bytes:
+        """A PUBLISH."""
+        self._number += 1
+        body = (self._body % self._number).encode()
+        if not self._qos:
+            return _packet(0x30, self._topic + body)
+        return _packet(0x32, self._topic + pack(">H", self._number % 65535 + 1) + body)
+
+    def take(self, data: bytes) -> bytes:
+        """Packets: SUBACK starts the requests, PUBLISH answers them."""
+        at = 0
+        while True:
+            body, size = _length(data, at + 1)
+            if not body or len(data) < body + size:
+                return data[at:]
+            self._packet(data[at], data[body : body + size])
+            at = body + size
+
+    def _packet(self, first: int, body: bytes) -> None:
+        kind = first >> 4
+        if kind == 2 and body[1]:
+            self._run.failed(f"CONNACK {body[1]}")
+        elif kind == 9:
+            self.begin()
+        elif kind == 3:
+            at = 2 + len(self._answers)
+            if first & 6:
+                self.write(_packet(0x40, body[at : at + 2]))
+                at += 2
+            self.answer(b'"error"' not in body[at : at + 32])
+
+
+def _text(value: bytes) -> bytes:
+    return pack(">H", len(value)) + value
+
+
+def _packet(first: int, body: bytes) -> bytes:
+    size, encoded = len(body), b""
+    while True:
+        size, digit = size >> 7, size & 0x7F
+        encoded += bytes((digit | 0x80 if size else digit,))
+        if not size:
+            return bytes((first,)) + encoded + body
+
+
+def _length(data: bytes, at: int) -> tuple[int, int]:
+    """Where the body of a packet begins and its size; zeros where that has not arrived."""
+    size = 0
+    for index, digit in enumerate(data[at : at + 4]):
+        size |= (digit & 0x7F) << (7 * index)
+        if digit < 0x80:
+            return at + index + 1, size
+    return 0, 0
+
+
+async def measure(host: str, port: int, run: Run, make: Callable[[], P], connections: int = 1) -> Result:
+    """The result of a run with so many clients."""
+    loop = asyncio.get_running_loop()
+    opened = [await loop.create_connection(make, host, port) for _ in range(connections)]
+    try:
+        return await run.result()
+    finally:
+        for transport, _ in opened:
+            transport.abort()
+
+
+async def http(
+    host: str,
+    port: int,
+    path: str = "/server/info",
+    *,
+    verb: str = "GET",
+    connections: int = 16,
+    requests: int = 50_000,
+) -> Result:
+    """GET (or another verb) on keep-alive connections."""
+    run = Run(requests)
+    return await measure(host, port, run, lambda: HttpClient(run, path, verb), connections)
+
+
+async def websocket(
+    host: str, port: int, method: str = METHOD, params: object = None, *, in_flight: int = 1, requests: int = 20_000
+) -> Result:
+    """Requests on one websocket."""
+    run = Run(requests)
+    return await measure(host, port, run, lambda: WebSocketClient(run, in_flight, method, params))
+
+
+async def mqtt(
+    host: str,
+    port: int,
+    instance: str,
+    method: str = METHOD,
+    *,
+    in_flight: int = 1,
+    requests: int = 20_000,
+    qos: int = 0,
+) -> Result:
+    """Requests of one MQTT client on the shared topic."""
+    run = Run(requests)
+    return await measure(host, port, run, lambda: MqttClient(run, in_flight, instance, method, qos))
+
+
+class Subscriber(WebSocketClient):
+    """Subscribes once and then notes when each status update arrives."""
+
+    def __init__(self, run: Run, objects: object, updates: list[float]) -> None:
+        super().__init__(run, 1, "printer.objects.subscribe", {"objects": objects})
+        self._updates = updates
+
+    def take(self, data: bytes) -> bytes:
+        """Counts updates on the way."""
+        if self._open and b"notify_status_update" in data:
+            self._updates.append(perf_counter())
+        return super().take(data)
+
+
+async def subscribers(host: str, port: int, clients: int, objects: object, seconds: float) -> tuple[float, int]:
+    """Seconds until so many websockets have connected and subscribed, and updates received in the time after that."""
+    began = perf_counter()
+    loop, updates, runs = asyncio.get_running_loop(), list[float](), list[Run]()
+    transports = []
+    for _ in range(clients):
+        runs.append(Run(1))
+        transport, _ = await loop.create_connection(partial(Subscriber, runs[-1], objects, updates), host, port)
+        transports.append(transport)
+    for run in runs:
+        await run.done
+    took, before = perf_counter() - began, len(updates)
+    await asyncio.sleep(seconds)
+    for transport in transports:
+        transport.abort()
+    return took, len(updates) - before
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("transport", choices=("http", "websocket", "mqtt"))
+    parser.add_argument("address", help="HOST:PORT")
+    parser.add_argument("--requests", type=int, default=20_000)
+    parser.add_argument("--in-flight", type=int, default=1, help="requests under way (HTTP: connections)")
+    parser.add_argument("--instance", default="printer")
+    parser.add_argument("--method", default=METHOD)
+    parser.add_argument("--path", default="/server/info")
+    return parser.parse_args()
+
+
+async def _main(chosen: argparse.Namespace) -> Result:
+    host, _, port = chosen.address.rpartition(":")
+    at, requests, in_flight = int(port), chosen.requests, chosen.in_flight
+    if chosen.transport == "http":
+        return await http(host, at, chosen.path, connections=in_flight, requests=requests)
+    if chosen.transport == "websocket":
+        return await websocket(host, at, chosen.method, in_flight=in_flight, requests=requests)
+    return await mqtt(host, at, chosen.instance, chosen.method, in_flight=in_flight, requests=requests)
+
+
+if __name__ == "__main__":
+    print(json.dumps(asdict(uvloop.run(_main(_arguments())))))
