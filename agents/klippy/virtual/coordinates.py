@@ -37,6 +37,7 @@ class Coordinates:
         self._toolhead = toolhead
         self._heat = heat
         self._exclusion = exclusion
+        self._extrusion = 0.0
         self._saved: dict[str, Frame] = {}
 
     def register(self, gcode: Gcode) -> None:
@@ -66,12 +67,13 @@ class Coordinates:
             index = AXES.index(axis)
             self.frame.base[index] = self.frame.origin[index]
 
-    def extrusion(self) -> tuple[float, float]:
-        """Millimetres of filament fed so far, and the factor by which more is fed than the g-code says."""
-        return self.frame.last[3], self.frame.extrude_factor
+    def extrusion(self) -> float:
+        """Millimetres of filament that moves asked for so far, before the extrude factor."""
+        return self._extrusion
 
     def _cmd_move(self, command: Command) -> Steps | None:
         params, frame = command.params, self.frame
+        before = frame.last[3]
         try:
             for index, axis in enumerate("XYZ"):
                 if axis in params:
@@ -85,7 +87,9 @@ class Coordinates:
                 self._set_speed(finite(params["F"]), command)
         except ValueError:
             raise CommandError(f"Unable to parse move '{command.line}'") from None
-        return self.travel(frame.speed)
+        steps = self.travel(frame.speed)
+        self._extrusion += (frame.last[3] - before) / frame.extrude_factor
+        return steps
 
     def _set_speed(self, per_minute: float, command: Command) -> None:
         if per_minute <= 0:

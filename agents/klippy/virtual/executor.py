@@ -32,7 +32,7 @@ class Executor:
         self._stopped = False
 
     def submit(self, steps: Steps, done: Callable[[CommandError | None], None]) -> None:
-        """Queue a job; it starts when the loop gets to it."""
+        """Queue a job; it starts when the loop gets to it. As in Klipper, the queue itself has no bound."""
         self._queue.append(Job(steps, done))
         self.wake()
 

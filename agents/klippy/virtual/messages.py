@@ -30,7 +30,7 @@ class Messages:
         add = self._gcode.register
         add("M110", lambda _: None, always=True)
         add("M115", self._cmd_firmware, always=True)
-        add("ECHO", lambda c: self._gcode.respond(c.line), always=True)
+        add("ECHO", lambda c: self._gcode.respond_info(c.line), always=True)
         add("STATUS", self._cmd_status, "Tell the printer's state", always=True)
         add("HELP", self._cmd_help, "List the extended commands", always=True)
         add("M73", self._cmd_progress)

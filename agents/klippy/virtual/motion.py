@@ -17,6 +17,8 @@ START_DELAY = 0.25
 LOOK_AHEAD = 1.0
 """G-code is read at most this many simulated seconds before it is carried out."""
 SHORTEST_MOVE = 1e-9
+SHORTEST_WAIT = 1e-6
+"""Below this the clock may be unable to tell that time has passed."""
 
 Position = tuple[float, float, float, float]
 
@@ -118,11 +120,11 @@ class Toolhead:
     def throttle(self) -> Steps | None:
         """The wait that keeps the plan no longer than LOOK_AHEAD; None if there is no need to wait."""
         ahead = self.print_time - self.simulated() - LOOK_AHEAD
-        return _pause(ahead) if ahead > 0 else None
+        return _pause(ahead) if ahead > SHORTEST_WAIT else None
 
     def wait(self) -> Steps:
         """Wait until every planned move is done."""
-        while (left := self.print_time - self.simulated()) > 0:
+        while (left := self.print_time - self.simulated()) > SHORTEST_WAIT:
             yield left
 
     def set_position(self, position: Position) -> None:

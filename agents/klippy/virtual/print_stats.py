@@ -11,7 +11,7 @@ NO_FILAMENT = 1e-7
 class PrintStats:
     """The `print_stats` object; times are event time, so a print at factor 50 takes a fiftieth."""
 
-    def __init__(self, now: Callable[[], float], extrusion: Callable[[], tuple[float, float]]) -> None:
+    def __init__(self, now: Callable[[], float], extrusion: Callable[[], float]) -> None:
         self._now = now
         self._extrusion = extrusion
         self.reset()
@@ -43,7 +43,7 @@ class PrintStats:
         elif self._paused_at is not None:
             self._paused_before += now - self._paused_at
         self._paused_at = None
-        self._last_e = self._extrusion()[0]
+        self._last_e = self._extrusion()
         self.state = "printing"
 
     def paused(self) -> None:
@@ -63,8 +63,8 @@ class PrintStats:
         self.state, self.message = state, message
 
     def _count_filament(self) -> None:
-        here, factor = self._extrusion()
-        self.filament_used += (here - self._last_e) / factor
+        here = self._extrusion()
+        self.filament_used += here - self._last_e
         self._last_e = here
 
     def _update(self) -> float:

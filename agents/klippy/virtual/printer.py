@@ -118,3 +118,4 @@ class Printer:
         """End of this life: nothing of it runs any more."""
         self.executor.stop()
         self.activity.stop()
+        self.card.close()

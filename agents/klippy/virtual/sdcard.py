@@ -72,6 +72,10 @@ class SdCard:
         self._unload()
         self._stats.finished("cancelled")
 
+    def close(self) -> None:
+        """End of this printer's life."""
+        self._unload()
+
     def _rest(self) -> None:
         self.active = False
         self._stats.paused()

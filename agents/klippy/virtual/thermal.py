@@ -45,7 +45,7 @@ class Heater:
         """Bring the model up to a moment of simulated time."""
         elapsed, self._moment = moment - self._moment, max(moment, self._moment)
         if self.target and elapsed > LONGEST_INTEGRATION:
-            self.temperature, elapsed = self.target, STEP
+            self.temperature, elapsed = max(self.target, AMBIENT), STEP
         while elapsed > 0:
             step = min(elapsed, STEP) if self.target else elapsed
             self._integrate(step)
