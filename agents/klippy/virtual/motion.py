@@ -108,8 +108,14 @@ class Toolhead:
         for observer in self.observers:
             observer(segment)
 
+    def _forget_done(self, now: float) -> None:
+        while self._plan and self._plan[0].end <= now:
+            self._rest = self._plan.popleft().target
+
     def _begin(self) -> float:
+        """When the next move starts."""
         now = self.simulated()
+        self._forget_done(now)
         return self.print_time if self.print_time > now else now + START_DELAY
 
     def dwell(self, seconds: float) -> None:
@@ -145,10 +151,8 @@ class Toolhead:
 
     def live(self) -> tuple[Position, float, float]:
         """Position now, with the speeds (mm/s) of tool and filament."""
-        now = self.simulated()
-        plan = self._plan
-        while plan and plan[0].end <= now:
-            self._rest = plan.popleft().target
+        now, plan = self.simulated(), self._plan
+        self._forget_done(now)
         if not plan or plan[0].start > now:
             return self._rest, 0.0, 0.0
         return plan[0].at(now), plan[0].speed, plan[0].e_speed
