@@ -77,7 +77,7 @@ class ClientSession:
         self._room = room
         self._inflight: dict[int, tuple[Message, int] | None] = {}
         """Sent and unacknowledged, in order: the message and its QoS, or None once PUBREC arrived."""
-        self._queue: deque[tuple[Message, int]] = deque()
+        self._queue: deque[tuple[Message, int, bytes]] = deque()
         self._queued_bytes = 0
         self._last_id = 0
 
@@ -89,7 +89,7 @@ class ClientSession:
     def deliver(self, message: Message, qos: int, head: bytes) -> None:
         """Send a QoS 1 or 2 message, whose packet starts with `head`, or queue it."""
         if self.link is None or self._queue or len(self._inflight) >= self._limits.inflight:
-            self._enqueue(message, qos)
+            self._enqueue(message, qos, head)
         else:
             self._send(self.link, message, qos, head)
 
@@ -101,11 +101,11 @@ class ClientSession:
         inflight[packet_id] = (message, qos)
         link.send(head, packet_id.to_bytes(2, "big"), message.payload)
 
-    def _enqueue(self, message: Message, qos: int) -> None:
+    def _enqueue(self, message: Message, qos: int, head: bytes) -> None:
         size, limits = _size(message), self._limits
         fits = self._queued_bytes + size <= limits.offline_bytes and self._room.has(message)
         if fits and len(self._queue) < limits.offline_messages:
-            self._queue.append((message, qos))
+            self._queue.append((message, qos, head))
             self._queued_bytes += size
             self._room.take(message)
         elif self.link is None:
@@ -121,23 +121,23 @@ class ClientSession:
     def _fill(self) -> None:
         """Send what waits, as far as the window allows."""
         while self._queue and self.link is not None and len(self._inflight) < self._limits.inflight:
-            message, qos = self._queue.popleft()
+            message, qos, head = self._queue.popleft()
             self._dequeued(message)
-            self._send(self.link, message, qos, _head(message, qos))
+            self._send(self.link, message, qos, head)
 
     def keep_waiting(self, allowed: Callable[[str], bool]) -> None:
         """Drop queued messages on topics that are no longer allowed."""
         queue, self._queue = self._queue, deque()
-        for message, qos in queue:
+        for message, qos, head in queue:
             if allowed(message.topic):
-                self._queue.append((message, qos))
+                self._queue.append((message, qos, head))
             else:
                 self._counters.queue_dropped += 1
                 self._dequeued(message)
 
     def discard(self) -> None:
         """Drop everything that waits, as the session ends."""
-        for message, _ in self._queue:
+        for message, _, _ in self._queue:
             self._dequeued(message)
         self._queue.clear()
 
@@ -149,7 +149,7 @@ class ClientSession:
                 link.send(packets.acknowledge(packets.PUBREL, packet_id))
             else:
                 message, qos = entry
-                link.send(_head(message, qos, dup=True), packet_id.to_bytes(2, "big"), message.payload)
+                link.send(_repeated_head(message, qos), packet_id.to_bytes(2, "big"), message.payload)
         self._fill()
 
     def acknowledged(self, packet_id: int) -> None:
@@ -174,6 +174,6 @@ class ClientSession:
                 self._fill()
 
 
-def _head(message: Message, qos: int, *, dup: bool = False) -> bytes:
+def _repeated_head(message: Message, qos: int) -> bytes:
     topic = packets.encode_topic(message.topic)
-    return packets.publish_head(topic, len(message.payload), qos, retain=message.retain, dup=dup)
+    return packets.publish_head(topic, len(message.payload), qos, retain=message.retain, dup=True)
