@@ -1,7 +1,7 @@
 """One accepted call on its way: recorded, dispatched, bounded in time, answered once."""
 
 import asyncio
-from dataclasses import dataclass
+from collections import Counter
 
 from .agent import Call
 from .audit import Audit
@@ -11,14 +11,35 @@ from .once import Once
 from .origins import Answer
 from .ports import Port
 
+MAX_IN_FLIGHT = 4096  # calls that wait for their agent; one more is refused
+MAX_OF_ONE_CLIENT = 1024
 
-@dataclass(slots=True)
+
 class Flow:
-    """What all calls share; `in_flight` counts those that wait for their agent."""
+    """What all calls share, and how many of them wait for their agent."""
 
-    audit: Audit
-    once: Once
-    in_flight: int = 0
+    def __init__(self, audit: Audit, once: Once) -> None:
+        self.audit = audit
+        self.once = once
+        self._in_flight: Counter[str] = Counter()
+        self._total = 0
+
+    def require_room(self, client: str, *, many: bool) -> None:
+        """Raises Unavailable where too many calls wait; a client that speaks for `many` has no bound of its own."""
+        if self._total >= MAX_IN_FLIGHT or (not many and self._in_flight[client] >= MAX_OF_ONE_CLIENT):
+            raise Unavailable("Too many requests are in flight")
+
+    def enter(self, client: str) -> None:
+        """One more waits."""
+        self._total += 1
+        self._in_flight[client] += 1
+
+    def leave(self, client: str) -> None:
+        """One has been answered."""
+        self._total -= 1
+        self._in_flight[client] -= 1
+        if not self._in_flight[client]:
+            del self._in_flight[client]
 
 
 class Pending:
@@ -93,7 +114,7 @@ class Pending:
 
     def _wait(self) -> None:
         self.waits = True
-        self._flow.in_flight += 1
+        self._flow.enter(self._client)
         deadline = self._call.method.deadline
         if self._outcome is None and deadline is not None:
             late = Timeout(f"{self._call.method.name} was not answered within {deadline:g} s")
@@ -105,7 +126,7 @@ class Pending:
         if answer is None or outcome is None:
             return
         if self.waits:
-            self._flow.in_flight -= 1
+            self._flow.leave(self._client)
         if self._accepted is not None:
             outcome = self._flow.audit.ended(self._call, self._accepted, outcome)
         if isinstance(outcome, BusError):

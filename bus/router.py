@@ -27,7 +27,6 @@ from .topics import REQUEST, Topics
 
 log = logging.getLogger(__name__)
 
-MAX_IN_FLIGHT = 8192  # calls that wait for their agent; one more is refused with Unavailable
 MAX_BATCH = 1000  # requests of one batch; a longer one is refused whole
 BATCH_TURN = 32  # requests of a batch between two turns of the loop
 NO_PARAMS = NoParams()
@@ -190,8 +189,8 @@ class Router:
             raise MethodNotFound(f"{name} needs a connection that stays")
         if row.flags.secret and origin.shared:
             raise Forbidden(f"{name} is refused on a topic that others can read; use a private one")
-        if self._flow.in_flight >= MAX_IN_FLIGHT and not row.flags.urgent:
-            raise Unavailable("Too many requests are in flight")
+        if not row.flags.urgent:
+            self._flow.require_room(origin.client, many=origin.actor.transport == "http")
         return Call(row, self._validated(row, params), origin.actor, origin.connection, params), port
 
     def _validated(self, row: AnyMethod, params: dict[str, Any]) -> Any:

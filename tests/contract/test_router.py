@@ -468,7 +468,7 @@ def test_nobody_else_reads_calls_or_answers_for_an_agent(run: Run[None]) -> None
 
 
 def test_too_many_calls_in_flight_are_refused_and_the_rest_goes_on(run: Run[None], monkeypatch: Any) -> None:
-    monkeypatch.setattr("bus.router.MAX_IN_FLIGHT", 100)
+    monkeypatch.setattr("bus.pending.MAX_OF_ONE_CLIENT", 100)
 
     async def scenario() -> None:
         async with lab() as rig:
