@@ -114,7 +114,7 @@ class Segment:
             cursor = txn.cursor()
             if not cursor.set_range(pack_key(max(after + 1, self.first))):
                 return []
-            return [item for _, item in zip(range(limit), cursor, strict=False)]
+            return list(islice(cursor, max(limit, 0)))
 
     def pick(self, stream: str, after: Position, limit: int) -> list[Item]:
         """Up to `limit` records of one stream behind a position."""

@@ -17,7 +17,7 @@ from .log_trials import DAMAGES, contents, make_template, open_log
 
 CAMPAIGN = bool(os.environ.get("PRINTBUS_CAMPAIGN"))
 TRIALS = 90 if CAMPAIGN else 2
-EVENTS = 1500
+EVENTS = 1100
 ROOT = Path(__file__).parents[2]
 
 
