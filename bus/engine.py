@@ -4,6 +4,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Awaitable, Callable
+from time import perf_counter
 
 from . import packets
 from .access import Authenticator, Identity, Login, Refusal
@@ -16,6 +17,11 @@ from .packets import Connect, Frames, PacketTooLarge, ProtocolError, Unsupported
 KEEP_ALIVE_FACTOR = 1.5
 """Section 3.1.2.10."""
 FOREVER = float("inf")
+TURN_SECONDS = 0.001
+"""How long one connection may keep the loop busy with what it sent before others have their turn."""
+STRIDE = 32
+"""Packets between two looks at the clock."""
+HELD_PACKETS = 4
 logger = logging.getLogger(__name__)
 
 
@@ -23,10 +29,15 @@ def _nothing_queued() -> int:
     return 0
 
 
+def _keep_feeding(_stop: bool) -> None:
+    pass
+
+
 class Connection:
     """A connection; its owner feeds it bytes, tells it when the wire is lost, and writes what it is given.
 
-    `close` must end the wire after what was written; `queued` tells how many written bytes are still in memory.
+    `close` must end the wire after what was written; `queued` tells how many written bytes are still in memory;
+    `pause` asks to feed no more (True) or again (False), and up to four packets' size that come nevertheless are kept.
     """
 
     def __init__(
@@ -39,6 +50,7 @@ class Connection:
         address: str,
         transport: str = "mqtt",
         queued: Callable[[], int] = _nothing_queued,
+        pause: Callable[[bool], None] = _keep_feeding,
     ) -> None:
         self.outbox: list[bytes] = []
         self.identity: Identity | None = None
@@ -47,6 +59,7 @@ class Connection:
         self._write = write
         self._close_wire = close
         self._queued = queued
+        self._pause = pause
         self._address = address
         self._transport = transport
         self._limits = exchange.limits
@@ -56,7 +69,8 @@ class Connection:
         self._conversation: Conversation | None = None
         self._will: packets.Will | None = None
         self._login: asyncio.Future[Identity | Refusal] | None = None
-        self._held = b""
+        self._held = bytearray()
+        self._paused = False
         self._seen = exchange.loop.time()
         self._patience = exchange.limits.first_packet_seconds
         self._closed = False
@@ -71,11 +85,14 @@ class Connection:
         if self._closed:
             return
         self._counters.bytes_received += len(data)
-        if self._login is not None:
+        if self._paused:
             self._hold(data)
-            return
-        try:
+        else:
             self._take(data)
+
+    def _take(self, data: bytes) -> None:
+        try:
+            self._handle(data)
         except PacketTooLarge:
             self._counters.packets_too_large += 1
             self.cut("packet too large")
@@ -87,8 +104,8 @@ class Connection:
             self._counters.protocol_errors += 1
             self.cut(str(error))
 
-    def _take(self, data: bytes) -> None:
-        count = 0
+    def _handle(self, data: bytes) -> None:
+        count, end_of_turn = 0, perf_counter() + TURN_SECONDS
         for first, buffer, start, body, end in self._frames.feed(data):
             count += 1
             conversation = self._conversation
@@ -100,23 +117,45 @@ class Connection:
                 conversation.on_packet(first, buffer[body:end])
             if self._closed:
                 return
-            if self._login is not None:
-                self._held = buffer[end:]
+            if self._login is not None or (not count % STRIDE and perf_counter() > end_of_turn):
+                self._stop(buffer[end:])
                 break
         if count:
             self._counters.packets_received += count
             self._seen = self._exchange.loop.time()
 
+    def _stop(self, rest: bytes) -> None:
+        """Take no more until the login is answered, or until others had their turn."""
+        self._held += rest
+        self._paused = True
+        self._pause(True)
+        if self._login is None:
+            self._exchange.loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        if self._closed:
+            return
+        self._paused = False
+        held, self._held = bytes(self._held), bytearray()
+        if held:
+            self._take(held)
+        if not self._paused and not self._closed:
+            self._pause(False)
+
     def _hold(self, data: bytes) -> None:
-        """Keep what a client sends before its CONNECT is answered."""
-        if len(self._held) + len(data) > self._limits.first_packet_bytes:
+        """Keep what comes although it is not wanted yet, within bounds."""
+        limits = self._limits
+        room = HELD_PACKETS * limits.packet_bytes if self._conversation else limits.first_packet_bytes
+        if len(self._held) + len(data) > room:
             self._counters.packets_too_large += 1
-            self.cut("too much before CONNACK")
+            self.cut("sends more than can be taken")
         else:
             self._held += data
 
     def lost(self) -> None:
-        """The wire is gone: publish the will unless DISCONNECT came before, and leave the session."""
+        """The wire is gone: take what came before, publish the will unless there was a DISCONNECT, and leave."""
+        while self._held and self._conversation is not None and not self._closed:
+            self._go_on()
         if not self._closed:
             self._closed = True
             self._leave()
@@ -233,9 +272,7 @@ class Connection:
             self._refuse(Refusal.UNAVAILABLE)
             return
         self._open(connect, login.result())
-        held, self._held = self._held, b""
-        if held:
-            self.feed(held)
+        self._go_on()
 
     def _open(self, connect: Connect, answer: Identity | Refusal) -> None:
         if isinstance(answer, Refusal):

@@ -38,6 +38,7 @@ class SocketProtocol(asyncio.Protocol):
             close=self._close,
             address=peer[0] if isinstance(peer, tuple) else "",
             queued=self._queued,
+            pause=self._pause,
         )
 
     def data_received(self, data: bytes) -> None:
@@ -61,6 +62,14 @@ class SocketProtocol(asyncio.Protocol):
 
     def _queued(self) -> int:
         return self._transport.get_write_buffer_size() if self._blocked else 0
+
+    def _pause(self, stop: bool) -> None:
+        if self._transport.is_closing():
+            return
+        if stop:
+            self._transport.pause_reading()
+        else:
+            self._transport.resume_reading()
 
     def _close(self) -> None:
         unsent = self._transport.get_write_buffer_size()

@@ -57,7 +57,8 @@ class _Outgoing:
 
 async def carry(exchange: Exchange, authenticator: Authenticator, wire: MessageWire, address: str) -> None:
     """Serve MQTT on one websocket until either side ends it."""
-    outgoing = _Outgoing()
+    outgoing, ready = _Outgoing(), asyncio.Event()
+    ready.set()
     connection = Connection(
         exchange,
         authenticator,
@@ -66,8 +67,9 @@ async def carry(exchange: Exchange, authenticator: Authenticator, wire: MessageW
         address=address,
         transport="mqtt+ws",
         queued=outgoing.queued,
+        pause=lambda stop: ready.clear() if stop else ready.set(),
     )
-    receiving = asyncio.create_task(_receive(wire, connection, outgoing), name=f"mqtt+ws {address} receive")
+    receiving = asyncio.create_task(_receive(wire, connection, outgoing, ready), name=f"mqtt+ws {address} receive")
     sending = asyncio.create_task(outgoing.send_to(wire), name=f"mqtt+ws {address} send")
     try:
         await outgoing.closed.wait()
@@ -80,10 +82,11 @@ async def carry(exchange: Exchange, authenticator: Authenticator, wire: MessageW
                 await task
 
 
-async def _receive(wire: MessageWire, connection: Connection, outgoing: _Outgoing) -> None:
+async def _receive(wire: MessageWire, connection: Connection, outgoing: _Outgoing, ready: asyncio.Event) -> None:
     try:
         while (data := await wire.receive()) is not None:
             connection.feed(data)
+            await ready.wait()
     finally:
         connection.lost()
         outgoing.close()

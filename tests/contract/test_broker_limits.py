@@ -1,11 +1,13 @@
 """The broker on the wire: every limit of `Limits`, what happens at it, and the counter that shows it."""
 
 import asyncio
+from time import perf_counter
 
 import pytest
 
-from bus.access import TrustedNetworks
+from bus.access import AccessRules, Login, Refusal, TrustedNetworks
 from bus.engine import Connection
+from bus.exchange import Exchange
 from bus.limits import Limits
 from tests.brokers import Running, play, running, until
 from tests.mqtt_wire import Will, connect, packet, publish
@@ -199,20 +201,38 @@ def test_filters_per_client() -> None:
     play(scenario())
 
 
-def test_too_much_before_a_login_is_answered_closes() -> None:
-    class Never:
-        async def authenticate(self, login: object) -> int:
-            await asyncio.Event().wait()
-            return 0
+class Never:
+    """An authenticator that does not come back."""
 
+    async def authenticate(self, login: Login) -> Refusal:
+        await asyncio.Event().wait()
+        return Refusal.UNAVAILABLE
+
+
+def test_nothing_more_is_taken_before_a_login_is_answered() -> None:
     async def scenario() -> None:
-        async with running(authenticator=Never()) as broker:  # type: ignore[arg-type]
+        exchange = Exchange(AccessRules("i"), Limits(first_packet_bytes=1000))
+        closed, paused = asyncio.Event(), list[bool]()
+        connection = Connection(
+            exchange, Never(), write=lambda _: None, close=closed.set, address="127.0.0.1", pause=paused.append
+        )
+        connection.feed(connect("one"))
+        assert paused == [True]
+        connection.feed(bytes(900))
+        assert not closed.is_set()
+        connection.feed(bytes(900))
+        assert closed.is_set() and exchange.counters.packets_too_large == 1
+
+    play(scenario())
+
+
+def test_login_that_is_never_answered_ends_with_the_time_for_the_first_packet() -> None:
+    async def scenario() -> None:
+        async with running(authenticator=Never(), limits=Limits(first_packet_seconds=0.3)) as broker:
             client = await broker.client.socket()
-            client.send(connect("one"))
-            await asyncio.sleep(0.01)
-            client.send(publish("t", bytes(70_000)))
+            client.send(connect("one") + publish("t", bytes(70_000)))
             await client.closed()
-            assert broker.exchange.counters.packets_too_large == 1
+            assert broker.exchange.counters.first_packet_timeouts == 1
 
     play(scenario())
 
@@ -243,6 +263,43 @@ def test_flood_of_rubbish_connections_leaves_nothing_behind() -> None:
             await honest.ping()
             await until(lambda: len(broker.exchange.sessions.links) == 1)
             assert len(broker.exchange.sessions) == 1
+
+    play(scenario())
+
+
+def test_what_was_sent_before_the_end_of_a_connection_is_taken() -> None:
+    async def scenario() -> None:
+        async with running() as broker:
+            watcher = broker.local("t", "gone")
+            for ending in (packet(0xE0), b""):
+                client = await broker.client("one", will=Will("gone", b"w"))
+                client.send(publish("t", b"x") * 15_000 + ending)
+                await client.drop()
+                await until(lambda: broker.exchange.sessions.connected == 0)
+            await until(lambda: len(watcher.messages) == 30_001)
+            assert broker.exchange.counters.wills == 1
+
+    play(scenario())
+
+
+def test_tiny_packets_of_one_client_do_not_keep_the_loop_busy() -> None:
+    async def scenario() -> None:
+        exchange = Exchange(AccessRules("i"))
+        paused, answered = list[bool](), list[int]()
+        connection = Connection(
+            exchange,
+            TrustedNetworks(),
+            write=lambda data: answered.append(len(data)),
+            close=lambda: None,
+            address="127.0.0.1",
+            pause=paused.append,
+        )
+        start = perf_counter()
+        connection.feed(connect("one") + packet(0xC0) * 100_000)
+        assert perf_counter() - start < 0.02
+        assert paused == [True]
+        await until(lambda: sum(answered) == 4 + 2 * 100_000)
+        assert paused[-1] is False and exchange.counters.packets_received == 100_001
 
     play(scenario())
 
