@@ -1,0 +1,222 @@
+"""Every row of the method table against the catalogue, on the running program and all three transports."""
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from jsonschema import Draft202012Validator
+from websockets.sync.client import connect
+
+from schemas import METHODS, printer, server
+from schemas.base import AnyMethod, Arguments, Notification
+from tests.e2e.test_print import Socket, fast_printer, get, until
+from tests.mqtt_wire import WireClient
+from tests.program import Addresses, running
+
+DATA = Path(__file__).parents[1] / "data" / "api"
+CATALOGUE = {row["rpc"]: row for row in json.loads((DATA / "catalogue.json").read_text()) if row["rpc"]}
+NOTIFICATIONS = {entry["name"] for entry in json.loads((DATA / "notifications.json").read_text())}
+OURS = {"events.read", "events.append"}  # what the reference has not
+KNOWN = sorted(set(METHODS) - OURS)
+
+Json = dict[str, Any]
+Ask = Callable[[str, Json], Json]
+
+# Valid input per method, in an order in which the printer bears it.
+VALID: dict[str, Json] = {
+    "server.info": {},
+    "server.websocket.id": {},
+    "server.connection.identify": {"client_name": "t", "version": "1", "type": "Web", "url": "http://t"},
+    "events.read": {"limit": 5},
+    "printer.info": {},
+    "printer.objects.list": {},
+    "printer.objects.query": {"objects": {"toolhead": ["position", "nosuch"], "nosuch": None, "extruder": None}},
+    "printer.objects.subscribe": {"objects": {"print_stats": None, "toolhead": ["position"]}},
+    "printer.query_endstops.status": {},
+    "printer.gcode.help": {},
+    "printer.gcode.script": {"script": "M117 catalogue"},
+    "printer.print.start": {"filename": "demo.gcode"},
+    "printer.print.pause": {},
+    "printer.print.resume": {},
+    "printer.print.cancel": {},
+    "printer.emergency_stop": {},
+    "printer.firmware_restart": {},
+    "printer.restart": {},
+}
+# States that a call leads through, to be awaited before the next one.
+PASSES = {
+    "printer.emergency_stop": ("shutdown",),
+    "printer.firmware_restart": ("disconnected", "ready"),
+    "printer.restart": ("disconnected", "ready"),
+}
+# Input that lacks something or has the wrong kind: the code on JSON-RPC, which is the status on HTTP.
+INVALID: list[tuple[str, Json, int]] = [
+    ("printer.objects.query", {}, 400),
+    ("printer.objects.query", {"objects": 5}, 400),
+    ("printer.objects.query", {"objects": {"toolhead": "x"}}, 400),
+    ("printer.objects.query", {"objects": {"toolhead": [1]}}, 400),
+    ("printer.objects.subscribe", {}, 400),
+    ("printer.gcode.script", {}, 400),
+    ("printer.gcode.script", {"script": 5}, 400),
+    ("printer.gcode.script", {"script": "G1 X9999"}, 400),
+    ("printer.print.start", {}, 400),
+    ("printer.print.start", {"filename": 7}, 400),
+    ("printer.print.start", {"filename": "missing.gcode"}, 400),
+    ("server.info", {"raw": "maybe"}, 400),
+    ("server.connection.identify", {"client_name": "x"}, 400),
+    ("server.connection.identify", {"client_name": "x", "version": "1", "type": "bad", "url": "u"}, 400),
+    ("events.read", {"since": -1}, 400),
+    ("events.read", {"limit": "many"}, 400),
+]
+
+
+@pytest.fixture(scope="module")
+def where(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Addresses]:
+    folder = tmp_path_factory.mktemp("catalogue")
+    with running(folder / "data", *fast_printer(folder)) as (_, addresses):
+        yield addresses
+
+
+@pytest.fixture(autouse=True)
+def ready(where: Addresses) -> None:
+    """Klipper is ready before each test, whatever the one before did to it."""
+    until(lambda: bool(get(where, "/server/info")["klippy_state"] in ("ready", "shutdown")))
+    if get(where, "/server/info")["klippy_state"] == "shutdown":
+        get(where, "/printer/firmware_restart", post=True)
+    until(lambda: bool(get(where, "/server/info")["klippy_state"] == "ready"))
+
+
+def over_websocket(where: Addresses) -> Iterator[Ask]:
+    with connect(where.http.replace("http", "ws") + "/websocket") as connection:
+        client = Socket(connection)
+        yield lambda method, params: client.ask(method, **params)
+
+
+def over_mqtt(where: Addresses) -> Iterator[Ask]:
+    loop = asyncio.new_event_loop()
+
+    async def login() -> WireClient:
+        client = await WireClient.open((where.mqtt_host, where.mqtt_port))
+        await client.login("catalogue")
+        await client.subscribe(("test/moonraker/api/response/catalogue", 0))
+        return client
+
+    client = loop.run_until_complete(login())
+
+    async def ask(method: str, params: Json) -> Json:
+        request = {"jsonrpc": "2.0", "method": method, "params": params, "id": method}
+        await client.publish("test/moonraker/api/request/catalogue", json.dumps(request).encode())
+        answer: Json = json.loads((await client.published()).payload)
+        return answer
+
+    yield lambda method, params: loop.run_until_complete(ask(method, params))
+    loop.run_until_complete(client.disconnect())
+    loop.close()
+
+
+def over_http(where: Addresses) -> Iterator[Ask]:
+    """JSON bodies for POST and query strings for GET; answers in the form of JSON-RPC."""
+    import urllib.error
+    import urllib.request
+
+    def ask(method: str, params: Json) -> Json:
+        verb, _, path = METHODS[method].http[-1].partition(" ")
+        body = json.dumps(params).encode() if verb == "POST" else None
+        query = f"?{urlencode(params)}" if verb == "GET" and params else ""
+        request = urllib.request.Request(where.http + path + query, data=body, method=verb)  # noqa: S310
+        request.add_header("Content-Type", "application/json")
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+                found: Json = json.load(answer)
+        except urllib.error.HTTPError as error:
+            found = json.load(error)
+            assert found["error"]["code"] == error.code
+        return found
+
+    yield ask
+
+
+TRANSPORTS = {"http": over_http, "websocket": over_websocket, "mqtt": over_mqtt}
+
+
+@pytest.fixture(params=sorted(TRANSPORTS))
+def transport(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def ask(where: Addresses, transport: str) -> Iterator[Ask]:
+    yield from TRANSPORTS[transport](where)
+
+
+def test_every_method_has_valid_input_here() -> None:
+    assert set(VALID) == set(METHODS) - {"events.append"}
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_a_row_is_what_the_catalogue_says(name: str) -> None:
+    row, entry = METHODS[name], CATALOGUE[name]
+    assert {f"{verb} {path}" for verb, path in entry["http"]} <= set(row.http)
+    assert {param["name"] for param in entry["params"]} <= set(row.params.model_fields)
+    required = {param["name"] for param in entry["params"] if param["required"]}
+    assert required == {key for key, field in row.params.model_fields.items() if field.is_required()}
+
+
+def test_notifications_have_the_catalogues_names() -> None:
+    ours = [value.name for value in vars(printer).values() if isinstance(value, Notification)]
+    assert set(ours) <= NOTIFICATIONS
+
+
+def fits(row: AnyMethod, result: Any) -> None:
+    """The result against the catalogue's schema and our own model."""
+    if row.name in CATALOGUE:
+        Draft202012Validator(CATALOGUE[row.name]["result"]).validate(result)
+    if hasattr(row.result, "model_validate"):
+        row.result.model_validate(result)
+
+
+def test_valid_input_gives_a_result_that_fits_the_schema(ask: Ask, transport: str) -> None:
+    for name, params in VALID.items():
+        row = METHODS[name]
+        if transport == "http" and (not row.http or row is printer.OBJECTS_SUBSCRIBE):
+            continue
+        answer = ask(name, params)
+        assert "result" in answer, (name, answer)
+        fits(row, answer["result"])
+        for state in PASSES.get(name, ()):
+            until(lambda state=state: ask("server.info", {})["result"]["klippy_state"] == state)  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(("name", "params", "code"), INVALID)
+def test_invalid_input_gives_its_code(ask: Ask, transport: str, name: str, params: Json, code: int) -> None:
+    row = METHODS[name]
+    if transport == "http" and (not row.http or (row.flags.arguments is Arguments.OBJECTS and not params)):
+        return  # no such route; and without any object key, HTTP asks for no objects
+    error = ask(name, params)["error"]
+    assert (error["code"], bool(error["message"])) == (code, True)
+
+
+def test_a_subscription_over_http_needs_a_live_connection(where: Addresses) -> None:
+    (ask,) = over_http(where)
+    assert ask("printer.objects.subscribe", {"objects": {"toolhead": None}})["error"]["code"] == 400
+    wrong = {"objects": {"toolhead": None}, "connection_id": 12}
+    assert ask("printer.objects.subscribe", wrong)["error"]["code"] == 400
+    with connect(where.http.replace("http", "ws") + "/websocket") as connection:
+        client = Socket(connection)
+        number = client.ask("server.websocket.id")["result"]["websocket_id"]
+        answer = ask("printer.objects.subscribe", {"objects": {"toolhead": None}, "connection_id": number})
+        fits(printer.OBJECTS_SUBSCRIBE, answer["result"])
+        update = client.hear(lambda message: message.get("method") == "notify_status_update")
+        assert set(update["params"][0]) == {"toolhead"}
+
+
+def test_over_mqtt_a_subscription_names_the_topics_of_what_was_asked(where: Addresses) -> None:
+    for ask in over_mqtt(where):
+        answer = ask("printer.objects.subscribe", {"objects": {"extruder": ["temperature"], "toolhead": None}})
+        topics = answer["result"]["topics"]
+        assert "test/klipper/state/extruder/temperature" in topics
+        assert server.WEBSOCKET_ID.name not in topics
