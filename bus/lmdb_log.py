@@ -3,13 +3,13 @@
 import logging
 import sys
 from bisect import bisect_right
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from errno import EACCES, EIO, EPERM, EROFS
 from functools import partial
 from itertools import islice, pairwise
 from pathlib import Path
 from threading import Lock, RLock, Thread
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from uuid import UUID, uuid4
 
 import lmdb
@@ -45,6 +45,7 @@ PROBE_SLACK: Final = 64 << 10
 RESERVE_RETRY_SECONDS: Final = 60.0
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 def environment(path: Path, **options: Any) -> lmdb.Environment:
@@ -108,19 +109,19 @@ class Segment:
             txn.put(pack_key(self.last() + 1), b"")
             txn.abort()
 
-    def scan(self, after: Position, limit: int) -> list[Item]:
-        """Up to `limit` records behind a position."""
+    def scan(self, after: Position, limit: int, use: Callable[[Iterator[Item]], list[T]]) -> list[T]:
+        """What `use` makes of up to `limit` records behind a position."""
         with self._env.begin() as txn:
             cursor = txn.cursor()
             if not cursor.set_range(pack_key(max(after + 1, self.first))):
                 return []
-            return list(islice(cursor, max(limit, 0)))
+            return use(islice(cursor, max(limit, 0)))
 
-    def pick(self, stream: str, after: Position, limit: int) -> list[Item]:
-        """Up to `limit` records of one stream behind a position."""
+    def pick(self, stream: str, after: Position, limit: int) -> list[StoredEvent]:
+        """Up to `limit` events of one stream behind a position."""
         keys = [pack_key(seq) for seq in self.index.after(stream, after, limit)]
         with self._env.begin() as txn:
-            return [(key, txn.get(key, b"")) for key in keys]
+            return decode((key, txn.get(key, b"")) for key in keys)
 
     def last(self) -> Position:
         """The last sequence number, `first - 1` when the segment is empty."""
@@ -336,17 +337,21 @@ class LmdbLog:
             self._sealing = None
 
     def read(self, after: Position = START, *, stream: str | None = None, limit: int = 500) -> Sequence[StoredEvent]:
-        items: list[Item] = []
+        events: list[StoredEvent] = []
         with self._reading:
             at = max(bisect_right(self._firsts, after + 1) - 1, 0)
-            while len(items) < limit and at < len(self._firsts):
-                segment, wanted = self._segment(at), limit - len(items)
-                items += segment.scan(after, wanted) if stream is None else segment.pick(stream, after, wanted)
+            while len(events) < limit and at < len(self._firsts):
+                events += self._read(self._segment(at), after, stream, limit - len(events))
                 at += 1
+        return events
+
+    def _read(self, segment: Segment, after: Position, stream: str | None, limit: int) -> list[StoredEvent]:
         try:
-            return decode(items)
-        except (DamagedRecord, ValueError) as error:
+            return segment.scan(after, limit, decode) if stream is None else segment.pick(stream, after, limit)
+        except (DamagedRecord, ValueError, lmdb.Error) as error:
             self._suspect = True
+            if segment is not self._active:
+                index_path(segment.path).unlink(missing_ok=True)
             raise Unavailable(f"the event log is damaged: {error}; it is repaired at the next start") from error
 
     def _segment(self, at: int) -> Segment:

@@ -73,7 +73,7 @@ def head_of(path: Path) -> bytes:
 
 def _rows(segment: Segment, first: Position) -> Iterator[tuple[Position, str, bytes]]:
     expected = first
-    while items := segment.scan(expected - 1, PAGE):
+    while items := segment.scan(expected - 1, PAGE, list):
         for row in _summaries(items, expected):
             yield row
             expected += 1

@@ -121,7 +121,7 @@ def stat(data_dir: Path) -> LogReport:
 
 
 def export(data_dir: Path) -> Iterator[bytes]:
-    """The log as JSON lines, a header and then the events: the form of a backup, since LMDB files fit one machine only."""
+    """The log as JSON lines, a header and then the events: a backup, since LMDB files fit one kind of machine."""
     events = read(data_dir)
     header = {"format": EXPORT_FORMAT, "epoch": str(read_epoch(log_directory(data_dir)))}
     return chain([orjson.dumps(header) + b"\n"], (orjson.dumps(event) + b"\n" for event in events))
@@ -166,8 +166,7 @@ def _events(segments: list[tuple[Position, Path]], after: Position, stream: str 
             continue
         segment = Segment(path, first, StreamIndex())
         try:
-            while items := segment.scan(after, PAGE):
-                events = decode(items)
+            while events := segment.scan(after, PAGE, decode):
                 after = events[-1].seq
                 yield from (event for event in events if stream in (None, event.stream))
         except (DamagedRecord, ValueError) as error:

@@ -27,7 +27,7 @@ def written(place: Path, appends: int) -> Path:
 def test_all_records_of_a_sound_file_are_found(tmp_path: Path) -> None:
     path = written(tmp_path, 60)
     segment = Segment(path, 1, StreamIndex())
-    wanted = segment.scan(0, 10_000)
+    wanted = segment.scan(0, 10_000, list)
     segment.close()
     content = path.read_bytes()
     assert len(wanted) > 400
