@@ -11,7 +11,6 @@ from .auth import Gate
 from .clients import Clients
 from .commands import Commands
 from .door import Door
-from .frames import GOING_AWAY
 from .jsonrpc import JsonRpc
 from .mqtt_socket import MqttFactory
 from .requests import Request
@@ -75,8 +74,7 @@ class Bridge:
             self._pings = None
         self._caller.lost()
         self._clients.fail()
-        for wire in self._door:
-            wire.close(GOING_AWAY, "the server is stopping")
+        await self._door.close()
         await self._server.stop()
 
     def lost(self) -> None:
@@ -95,6 +93,5 @@ class Bridge:
     async def _ping(self) -> None:
         while True:
             await asyncio.sleep(PING_EVERY)
-            for wire in self._door:
-                wire.ping()
+            self._door.ping()
             self._server.sweep()

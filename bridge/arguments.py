@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from email import policy
 from email.parser import BytesParser
+from math import isfinite
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -15,9 +16,24 @@ Params = dict[str, Any]
 CONTROL = frozenset(("_", "token", "access_token", "connection_id"))
 MAX_FIELDS = 1000  # of a query string or a form
 
+
+def _int(text: str) -> int:
+    number = int(text)
+    if number.bit_length() >= 64:
+        raise ValueError("over 64 bits")
+    return number
+
+
+def _float(text: str) -> float:
+    number = float(text)
+    if not isfinite(number):
+        raise ValueError("JSON has no such number")
+    return number
+
+
 _HINTS: dict[str, Callable[[str], Any]] = {
-    "int": int,
-    "float": float,
+    "int": _int,
+    "float": _float,
     "bool": lambda text: text.lower() == "true",
     "json": orjson.loads,
 }

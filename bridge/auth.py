@@ -129,12 +129,14 @@ class Gate:
     def _is_host(self, value: bytes) -> bool:
         known = self._hosts.get(value)
         if known is None:
-            name = (_host_of("//" + value.decode("latin-1")) or "").rstrip(".")
-            known = (
-                "." not in name or name.endswith(PRIVATE_SUFFIXES) or name in self._named or _parsed(name) is not None
-            )
+            host = _host_of("//" + value.decode("latin-1"))
+            known = not value or (host is not None and self._is_name(host.rstrip(".")))
             _remember(self._hosts, value, known)
         return known
+
+    def _is_name(self, host: str) -> bool:
+        private = "." not in host or host.endswith(PRIVATE_SUFFIXES)
+        return private or host in self._named or _parsed(host) is not None
 
 
 def _remember(known: dict[K, bool], key: K, value: bool) -> None:

@@ -102,12 +102,12 @@ class Clients:
 
     def _refuse(self, number: int, payload: bytes, error: BusError) -> None:
         try:
-            request = orjson.loads(payload)
-        except orjson.JSONDecodeError:
-            request = None
+            request_id = id_of(orjson.loads(payload))
+        except (orjson.JSONDecodeError, orjson.JSONEncodeError):
+            request_id = NULL
         asker = self._askers.get(number)
         if asker is not None:
-            asker[0].on_answer(failure(error, id_of(request)))
+            asker[0].on_answer(failure(error, request_id))
 
     def _on_response(self, message: Received) -> None:
         number = int(message.topic.rpartition("/")[2])

@@ -1,18 +1,21 @@
 """Where websockets come in: who may open one, on which path, and how many."""
 
+import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from bus.errors import BusError, Forbidden, NotFound, Unavailable
 
 from .auth import Gate, Seen, watched
 from .clients import Clients, actor
+from .frames import GOING_AWAY
 from .handshake import Handshake, acceptance, parse, refusal
 from .mqtt_socket import SUBPROTOCOL, MqttFactory, MqttSocket
 from .rpc_socket import RpcSocket
 from .settings import BridgeSettings
 from .socket import Talk, WebSocket
 
+CLOSE_SECONDS = 0.5  # for clients to end their websockets when the server stops
 RPC_PATH, MQTT_PATH = "/websocket", "/mqtt"
 
 
@@ -25,8 +28,13 @@ class Door:
         self._clients = clients
         self._mqtt = mqtt
         self._addresses: Counter[str] = Counter()
+        self._empty = asyncio.Event()
         self._open: dict[WebSocket, str] = {}
         self.counters: Counter[str] = Counter()
+
+    def __len__(self) -> int:
+        """Connections that were let in and are not gone yet."""
+        return len(self._open)
 
     def connection(self, **_: object) -> WebSocket:
         """A protocol for a connection that asks to be upgraded; uvicorn's arguments are not needed."""
@@ -49,21 +57,35 @@ class Door:
         return talk(handshake, wire, address)
 
     def left(self, wire: WebSocket) -> None:
-        """An open websocket has ended."""
+        """The connection of a websocket is gone."""
         address = self._open.pop(wire)
         self._addresses[address] -= 1
         if not self._addresses[address]:
             del self._addresses[address]
+        if not self._open:
+            self._empty.set()
+
+    async def close(self) -> None:
+        """Closes all websockets (1001); who has not gone after `CLOSE_SECONDS` is cut."""
+        for wire in list(self._open):
+            wire.close(GOING_AWAY, "the server is stopping")
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                while self._open:
+                    self._empty.clear()
+                    await self._empty.wait()
+        except TimeoutError:
+            for wire in list(self._open):
+                wire.abort()
+
+    def ping(self) -> None:
+        """Asks all whether they are still there."""
+        for wire in list(self._open):
+            wire.ping()
 
     def slow(self) -> None:
         """A websocket was cut because its client did not read."""
         self.counters["slow_readers"] += 1
-
-    def __iter__(self) -> Iterator[WebSocket]:
-        return iter(list(self._open))
-
-    def __len__(self) -> int:
-        return len(self._open)
 
     def _path(self, handshake: Handshake) -> Callable[[Handshake, WebSocket, str], Talk]:
         if handshake.path == RPC_PATH:

@@ -4,10 +4,10 @@ from collections.abc import Awaitable, Callable, Mapping
 
 import orjson
 
-from bus.envelope import dumps
 from bus.errors import InvalidParams
 from schemas import AnyMethod, Arguments
 
+from .arguments import Params
 from .clients import Clients, actor
 from .commands import Commands
 from .requests import NO_ARGUMENTS, Request
@@ -53,6 +53,13 @@ def routes_of(
     return found
 
 
+def _encoded(params: Params) -> bytes:
+    try:
+        return orjson.dumps(params)
+    except orjson.JSONEncodeError:
+        raise InvalidParams("The arguments are nested too deeply") from None
+
+
 def _guarded(endpoint: Endpoint, check: Callable[[Request], None]) -> Endpoint:
     def guarded(request: Request) -> Awaitable[bytes]:
         check(request)
@@ -69,7 +76,7 @@ def _calling(row: AnyMethod, commands: Commands, actors: Actors) -> Endpoint:
         if arguments is NO_ARGUMENTS and not by_object:
             params = NO_PARAMS
         else:
-            params = orjson.dumps(arguments.objects() if by_object else arguments.named())
+            params = _encoded(arguments.objects() if by_object else arguments.named())
         return await commands.run(name, params, actors.of(request.address))
 
     return call
@@ -84,8 +91,8 @@ def _subscribing(row: AnyMethod, commands: Commands, clients: Clients, actors: A
         if socket is None:
             raise InvalidParams("connection_id must name an open websocket")
         params = arguments.objects()
-        body = await commands.run(row.name, dumps(params), actors.of(request.address), socket.number)
-        socket.follow(params["objects"], orjson.loads(body).get("revision"))
+        body = await commands.run(row.name, _encoded(params), actors.of(request.address), socket.number)
+        socket.follow(params["objects"], orjson.loads(body)["revision"])
         return body
 
     return subscribe

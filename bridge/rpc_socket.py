@@ -5,12 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from bus.envelope import NULL, id_of
 from schemas.printer import OBJECTS_SUBSCRIBE
 
 from .frames import TEXT, frame
 from .socket import WebSocket
-from .subscriptions import Objects
+from .subscriptions import Objects, are_objects
 
 if TYPE_CHECKING:
     from .clients import Clients
@@ -25,7 +24,7 @@ class RpcSocket:
     def __init__(self, clients: "Clients", wire: WebSocket, who: bytes) -> None:
         self._clients = clients
         self._wire = wire
-        self._asked: deque[tuple[bytes, Objects]] = deque(maxlen=MAX_ASKED)
+        self._asked: deque[tuple[object, Objects]] = deque(maxlen=MAX_ASKED)
         self.number = clients.open(self, who)
         clients.sockets[self.number] = self
 
@@ -54,7 +53,7 @@ class RpcSocket:
         """Sends a finished frame."""
         self._wire.write(data)
 
-    def follow(self, objects: Objects, revision: int | None) -> None:
+    def follow(self, objects: Objects, revision: int) -> None:
         """Replaces the subscription; nothing happens on a websocket that has ended meanwhile."""
         if self.number in self._clients.sockets:
             self._clients.subscriptions.install(self, objects, revision)
@@ -66,9 +65,13 @@ class RpcSocket:
             return
         for request in parsed if isinstance(parsed, list) else [parsed]:
             if isinstance(request, dict) and request.get("method") == OBJECTS_SUBSCRIBE.name:
-                params, request_id = request.get("params"), id_of(request)
-                if isinstance(params, dict) and request_id != NULL:
-                    self._asked.append((request_id, params.get("objects") or {}))
+                self._expect(request)
+
+    def _expect(self, request: dict[str, Any]) -> None:
+        params, request_id = request.get("params"), request.get("id")
+        objects = params.get("objects") if isinstance(params, dict) else None
+        if request_id is not None and are_objects(objects):
+            self._asked.append((request_id, objects))
 
     def _install(self, payload: bytes) -> None:
         parsed = orjson.loads(payload)
@@ -77,10 +80,11 @@ class RpcSocket:
                 self._settle(answer)
 
     def _settle(self, answer: dict[str, Any]) -> None:
-        answered = id_of(answer)
+        """Starts the subscription that an answer belongs to, if it is one and is a success."""
         for asked in self._asked:
-            if asked[0] == answered:
+            if asked[0] == answer.get("id"):
                 self._asked.remove(asked)
-                if "result" in answer:
-                    self.follow(asked[1], answer["result"].get("revision"))
+                result = answer.get("result")
+                if isinstance(result, dict) and isinstance(result.get("revision"), int):
+                    self.follow(asked[1], result["revision"])
                 return

@@ -27,7 +27,6 @@ class Server:
             server_header=False,
             backlog=BACKLOG,
             timeout_keep_alive=KEEP_ALIVE,
-            timeout_graceful_shutdown=STOP_WAIT,
         )
         self._host = host
         self._port = port
@@ -57,9 +56,18 @@ class Server:
         """Answers what is under way, then closes; within `STOP_WAIT` and a little."""
         if self._server is None or self._task is None:
             return
-        self._server.should_exit = True
-        await self._task
-        await self._server.shutdown(sockets=[self._socket] if self._socket is not None else None)
+        # Not uvicorn's own shutdown, which sleeps more than it works.
+        self._task.cancel()
+        await asyncio.wait([self._task])
+        state = self._server.server_state
+        for listener in self._server.servers:
+            listener.close()
+        for connection in list(state.connections):
+            connection.shutdown()
+        if state.tasks:
+            _, late = await asyncio.wait(list(state.tasks), timeout=STOP_WAIT)
+            for task in late:
+                task.cancel()
         self._server = self._task = self._socket = None
 
     def sweep(self) -> None:

@@ -22,6 +22,7 @@ MAX_MESSAGE = 16 << 20  # bytes of one message
 MAX_QUEUED = 8 << 20  # bytes waiting for a slow reader, who is then cut
 READ_PAUSE = 1 << 20  # bytes waiting for a reader from which on nothing more is read from it
 CLOSE_WAIT = 2.0  # seconds for the peer to end the connection after our close frame
+QUIET = 0.2  # seconds without a sign of it after which we do that
 
 
 class Talk(Protocol):
@@ -41,7 +42,7 @@ class Keeper(Protocol):
         """Answers a handshake; None where it was refused."""
 
     def left(self, wire: "WebSocket") -> None:
-        """A websocket that was let in has ended."""
+        """The connection of a websocket that was let in is gone."""
 
     def slow(self) -> None:
         """A websocket is being cut because its client does not read."""
@@ -57,6 +58,9 @@ class WebSocket(asyncio.Protocol):
         self._reader = FrameReader(MAX_MESSAGE, self._on_frame)
         self._timer: asyncio.TimerHandle | None = None
         self._closing = False
+        self._entered = False
+        self._heard = False  # something came after our close frame
+        self._deadline = 0.0
         self.peer = ""
         self.silent = False  # nothing has arrived since the last ping
 
@@ -73,10 +77,12 @@ class WebSocket(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Handshake first, frames then; after our close frame nothing counts any more."""
         if self._closing:
+            self._heard = True
             return
         self.silent = False
         if self._talk is None:
             self._talk = self._keeper.enter(self, data)
+            self._entered = self._talk is not None
             if self._closing:
                 self._finish()  # it was ended while it was let in
             return
@@ -101,6 +107,8 @@ class WebSocket(asyncio.Protocol):
         self._finish()
         if self._timer is not None:
             self._timer.cancel()
+        if self._entered:
+            self._keeper.left(self)
 
     # -- our side
 
@@ -134,11 +142,22 @@ class WebSocket(asyncio.Protocol):
             return
         self.write(close_frame(code, reason))
         self._finish()
-        if self._transport.can_write_eof():
-            self._transport.write_eof()
-            self._timer = asyncio.get_running_loop().call_later(CLOSE_WAIT, self.abort)
+        loop = asyncio.get_running_loop()
+        self._deadline = loop.time() + CLOSE_WAIT
+        self._timer = loop.call_later(QUIET, self._settle)
+
+    def _settle(self) -> None:
+        """Ends the connection once nothing moves; done under a peer that still sends, it would lose our close frame."""
+        loop, transport = asyncio.get_running_loop(), self._transport
+        if transport is None:
+            return
+        if loop.time() > self._deadline:
+            transport.abort()
+        elif self._heard or transport.get_write_buffer_size():
+            self._heard = False
+            self._timer = loop.call_later(QUIET, self._settle)
         else:
-            self._transport.close()
+            transport.close()
 
     def abort(self) -> None:
         """Ends at once, whatever is still queued."""
@@ -159,7 +178,6 @@ class WebSocket(asyncio.Protocol):
         talk, self._talk = self._talk, None
         if talk is not None:
             talk.on_end()
-            self._keeper.left(self)
 
     def _on_frame(self, opcode: int, payload: bytes) -> None:
         if opcode in (TEXT, BINARY):

@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeGuard
 
 import orjson
 
@@ -14,6 +14,14 @@ RECENT = 64  # deltas kept for subscriptions whose answer is still on its way: 1
 
 Objects = Mapping[str, list[str] | None]
 Status = dict[str, dict[str, Any]]
+
+
+def are_objects(value: object) -> TypeGuard[Objects]:
+    """Whether a value has the shape of `objects` in a request."""
+    return isinstance(value, dict) and all(
+        fields is None or (isinstance(fields, list) and all(isinstance(field, str) for field in fields))
+        for fields in value.values()
+    )
 
 
 class Follower(Protocol):
@@ -79,7 +87,7 @@ class Subscriptions:
     def __len__(self) -> int:
         return len(self._keys)
 
-    def install(self, follower: Follower, objects: Objects, revision: int | None) -> None:
+    def install(self, follower: Follower, objects: Objects, revision: int) -> None:
         """Follows objects from the state with this revision on; changes that overtook that state are sent now."""
         self.drop(follower)
         if not objects:
@@ -91,7 +99,7 @@ class Subscriptions:
         group.followers.add(follower)
         self._keys[follower] = key
         for delta in self._recent:
-            if revision is not None and delta.revision > revision and (update := group.update(delta)):
+            if delta.revision > revision and (update := group.update(delta)):
                 follower.send_frame(update)
 
     def drop(self, follower: Follower) -> None:

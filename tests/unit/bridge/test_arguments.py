@@ -39,6 +39,8 @@ def test_query_values_are_text(values: dict[str, str]) -> None:
     [
         (b"seconds:int=120", {"seconds": 120}),
         (b"seconds:int=x", {"seconds": "x"}),
+        (b"big:int=99999999999999999999", {"big": "99999999999999999999"}),
+        (b"no:float=nan&far:float=1e999", {"no": "nan", "far": "1e999"}),
         (b"speed:float=1.5", {"speed": 1.5}),
         (b"on:bool=true&off:bool=FALSE&no:bool=1", {"on": True, "off": False, "no": False}),
         (b"on:bool=TRUE", {"on": True}),

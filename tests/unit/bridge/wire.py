@@ -1,12 +1,14 @@
 """The bridge's wire: an in-process exchange, and a scripted router that answers on it as the real one does."""
 
 import asyncio
+import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import httpx
 import orjson
 
 from bridge import Bridge, BridgeSettings
@@ -16,6 +18,7 @@ from bus.errors import BusError, InvalidRequest, MethodNotFound
 from bus.topics import Topics
 
 INFO = {"klippy_connected": True, "klippy_state": "ready", "components": ["klippy"], "websocket_count": 0}
+_NO_CERTIFICATES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 Handler = Callable[[Any], None]
 
 
@@ -149,6 +152,30 @@ class ScriptedRouter:
             return failure(error, request_id)
 
 
+async def until(reached: Callable[[], bool]) -> None:
+    """Waits for something to become true, 5 seconds at most."""
+    async with asyncio.timeout(5):
+        while not reached():  # noqa: ASYNC110 - what is waited for is outside of our code
+            await asyncio.sleep(0.005)
+
+
+def http_client(url: str) -> httpx.AsyncClient:
+    """An HTTP client; reading the system's certificates for each would take most of the time of the tests."""
+    return httpx.AsyncClient(base_url=url, trust_env=False, verify=_NO_CERTIFICATES)
+
+
+@asynccontextmanager
+async def stream(port: int, sent: bytes) -> AsyncIterator[asyncio.StreamReader]:
+    """A raw connection on which something was sent."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        writer.write(sent)
+        yield reader
+    finally:
+        writer.close()
+        await asyncio.wait_for(asyncio.gather(writer.wait_closed(), return_exceptions=True), 5)
+
+
 @dataclass
 class Running:
     """A bridge on a free port, with what is behind it."""
@@ -182,7 +209,7 @@ class Running:
 
 
 @asynccontextmanager
-async def running(mqtt: MqttFactory | None = None, **settings: Any) -> AsyncIterator[Running]:
+async def running(mqtt: MqttFactory | None = None, /, **settings: Any) -> AsyncIterator[Running]:
     """A bridge that runs."""
     wire, topics = Exchange(), Topics("test")
     router = ScriptedRouter(wire, topics)

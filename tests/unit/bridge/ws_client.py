@@ -100,3 +100,4 @@ async def websocket(port: int, path: str = "/websocket", **headers: str) -> Asyn
         yield await client.greet(path, {name.replace("_", "-"): value for name, value in headers.items()})
     finally:
         writer.close()
+        await asyncio.wait_for(asyncio.gather(writer.wait_closed(), return_exceptions=True), WAIT)
