@@ -2,11 +2,13 @@
 
 import asyncio
 import logging
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from operator import attrgetter
 from queue import SimpleQueue
 from threading import Thread
 from types import TracebackType
@@ -135,10 +137,11 @@ class Journal:
     async def read(
         self, after: Position = START, *, stream: str | None = None, limit: int = 500
     ) -> Sequence[StoredEvent]:
-        """As `EventLog.read`, on a thread of its own."""
-        return await self._loop.run_in_executor(
+        """As `EventLog.read`, on a thread of its own; only what listeners have been told of."""
+        found = await self._loop.run_in_executor(
             self._readers, partial(self._log.read, after, stream=stream, limit=limit)
         )
+        return found[: bisect_right(found, self.head, key=_seq)]
 
     async def compact(self, retention: Retention) -> Position:
         """Drop segments as `retention` says, now; the first readable position."""
@@ -260,6 +263,9 @@ class Journal:
 
     def _compact(self, retention: Retention, future: "asyncio.Future[Position]") -> None:
         self._loop.call_soon_threadsafe(_resolve, future, self._trim(retention))
+
+
+_seq = attrgetter("seq")
 
 
 def _resolve(future: "asyncio.Future[Position]", first: Position) -> None:

@@ -27,6 +27,7 @@ from .log_files import (
     index_path,
     is_full,
     judge_filesystem,
+    make_directory,
     remove_segment,
     segment_path,
     sync_directory,
@@ -230,7 +231,7 @@ class LmdbLog:
         Unavailable when another process writes it, or the file system cannot hold it. `recoveries` says what was
         damaged, `warning` what is doubtful about the place.
         """
-        directory.mkdir(parents=True, exist_ok=True)
+        make_directory(directory)
         warning = judge_filesystem(directory)
         lock = WriterLock(directory)
         try:
@@ -266,7 +267,10 @@ class LmdbLog:
             self._write(plan)
         except BusError as error:
             head = self._ledger.head
-            return [error if isinstance(result, int) and result > head else result for result in plan.results]
+            return [
+                type(error)(error.message) if isinstance(result, int) and result > head else result
+                for result in plan.results
+            ]
         self._remember(plan)
         if stored is not None:
             stored += plan.events

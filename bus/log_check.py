@@ -88,9 +88,6 @@ def examine(directory: Path) -> LogState:
     segments = segment_paths(directory)
     clean = bool(segments) and _fitting(*segments[-1]) is not None
     for number, (first, path) in enumerate(segments):
-        if number and first != state.known.last + 1:
-            _cut(state, directory, segments[number:], f"events before {first} are missing")
-            break
         end = segments[number + 1][0] if number + 1 < len(segments) else None
         lost = _settle(state, path, first, end, trust=clean)
         state.firsts.append(first)

@@ -58,6 +58,15 @@ def sync_directory(directory: Path) -> None:
         os.close(handle)
 
 
+def make_directory(directory: Path) -> None:
+    """Make a directory with its parents, so that a power cut does not take it away with what it will hold."""
+    if directory.is_dir():
+        return
+    make_directory(directory.parent)
+    directory.mkdir(exist_ok=True)
+    sync_directory(directory.parent)
+
+
 def write_durably(path: Path, content: bytes) -> None:
     """Replace a file: afterwards, and after a power cut, it is the old or the new one."""
     fresh = path.with_name(path.name + ".tmp")

@@ -1,5 +1,6 @@
 """What `printbus log` does: reading beside a live writer, checking, exporting, restoring and compacting a log."""
 
+import shutil
 import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
@@ -133,13 +134,14 @@ def import_(data_dir: Path, lines: Iterable[bytes], *, segment_bytes: int = SEGM
     if directory.exists() and segment_paths(directory):
         raise InvalidParams(f"there is an event log in {directory} already")
     building = directory.with_name("log.import")
-    _clear(building)
+    if building.exists():
+        shutil.rmtree(building)
     restored = LmdbLog.open(building, segment_bytes=segment_bytes, reserve_bytes=0)
     try:
         count = restored.restore(_imported(lines))
     finally:
         restored.close()
-    _clear(directory)
+    _remove_empty(directory)
     building.rename(directory)
     sync_directory(directory.parent)
     return count
@@ -188,8 +190,13 @@ def _imported(lines: Iterable[bytes]) -> Iterator[StoredEvent]:
         raise InvalidParams(f"the export is damaged: {error}") from error
 
 
-def _clear(directory: Path) -> None:
-    for path in sorted(directory.glob("**/*"), reverse=True):
-        path.unlink() if path.is_file() else path.rmdir()
-    if directory.exists():
-        directory.rmdir()
+def _remove_empty(directory: Path) -> None:
+    """Remove the directory of a log without events; InvalidParams when it holds more, such as damaged files."""
+    if not directory.exists():
+        return
+    found = list(directory.iterdir())
+    if not {path.name for path in found} <= {"lock", "log.json", "reserve"}:
+        raise InvalidParams(f"{directory} holds files that are kept; move them away first")
+    for path in found:
+        path.unlink()
+    directory.rmdir()

@@ -181,6 +181,17 @@ def test_what_is_no_export_is_refused_and_leaves_no_log(tmp_path: Path, lines: l
     assert log_tool.import_(tmp_path, GOLDEN.read_bytes().splitlines()) == 10
 
 
+def test_an_import_does_not_remove_damaged_files(tmp_path: Path) -> None:
+    directory = log_tool.log_directory(tmp_path)
+    (directory / "damaged").mkdir(parents=True)
+    (directory / "damaged" / "seg.mdb").touch()
+    (directory / "log.json").touch()
+    with pytest.raises(InvalidParams, match="move them away"):
+        log_tool.import_(tmp_path, GOLDEN.read_bytes().splitlines())
+    assert (directory / "damaged" / "seg.mdb").exists()
+    assert (directory / "log.json").exists()
+
+
 def test_compact_drops_segments_and_keeps_streams(data: Path) -> None:
     before = [event.data for event in log_tool.read(data, stream="users")]
     first = log_tool.compact(data, 2, ["users"])
