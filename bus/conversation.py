@@ -6,8 +6,9 @@ from typing import Final, Protocol
 from . import packets
 from .access import Identity
 from .client_session import ClientSession, Link
-from .exchange import Exchange, Route
+from .exchange import Exchange
 from .packets import ProtocolError
+from .route import Route
 
 PLAIN_PUBLISH = 0x30
 
@@ -88,9 +89,9 @@ class Conversation:
         packet_id, filters = packets.read_subscribe(body)
         codes = [self._exchange.subscribe(self._session, name, qos) for name, qos in filters]
         self._link.send(packets.suback(packet_id, codes))
-        for (name, _), code in zip(filters, codes, strict=True):
-            if code != packets.SUBSCRIBE_FAILURE:
-                self._exchange.replay(self._session, name, code)
+        granted = {name: code for (name, _), code in zip(filters, codes, strict=True)}
+        accepted = [(name, code) for name, code in granted.items() if code != packets.SUBSCRIBE_FAILURE]
+        self._exchange.replay(self._session, accepted)
 
     def _on_unsubscribe(self, body: bytes) -> None:
         packet_id, filters = packets.read_unsubscribe(body)

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from . import packets
@@ -14,7 +14,9 @@ from .limits import Limits
 from .matching import Trie, filter_fault, too_long, topic_fault
 from .message import Message
 from .registry import Registry
+from .replay import Replays, Steps
 from .retained import Retained, RetainedStore
+from .route import Route
 from .session import LocalSession, Target
 from .system_topics import ROOT, SystemTopics
 
@@ -23,25 +25,6 @@ LONGEST_TOPIC = 65_535
 LARGEST_PAYLOAD = 268_435_455 - LONGEST_TOPIC - 4
 """What fits into one packet beside any topic (section 2.2.3)."""
 logger = logging.getLogger(__name__)
-
-
-class Route:
-    """Who receives one topic, as of `version`; senders that may publish on it are remembered by id, and kept alive."""
-
-    __slots__ = ("grants", "links", "links_at_zero", "name", "senders", "targets", "topic", "version")
-
-    def __init__(self, topic: str) -> None:
-        self.topic = topic
-        self.name = packets.encode_topic(topic)
-        self.version = -1
-        self.senders: dict[int, Identity] = {}
-        self.targets: tuple[Target, ...] = ()
-        self.links: tuple[Link, ...] = ()
-        """Connections of all subscribed socket clients, for messages of QoS 0."""
-        self.links_at_zero: tuple[Link, ...] = ()
-        """Those whose subscription has QoS 0, for messages of QoS 1 and 2."""
-        self.grants: tuple[tuple[ClientSession, int], ...] = ()
-        """Sessions with a subscription of QoS 1 or 2, connected or not."""
 
 
 class Exchange:
@@ -61,6 +44,7 @@ class Exchange:
         self._routes_by_name: dict[bytes, Route] = {}
         self._dirty: list[Link] = []
         self._system = SystemTopics(self)
+        self._replays = Replays(self.loop)
 
     # Publishing
 
@@ -242,26 +226,26 @@ class Exchange:
         session.filters.clear()
         self._version += 1
 
-    def replay(self, session: ClientSession, name: str, qos: int) -> None:
-        """Send the retained messages that match a new subscription (section 3.3.1.3)."""
-        for entry in self._readable(session.identity, name):
-            granted = min(qos, entry.qos)
-            message = Message(entry.topic, entry.payload, granted, True, False, entry.sender)
-            topic = packets.encode_topic(entry.topic)
-            head = packets.publish_head(topic, len(entry.payload), granted, retain=True)
-            if granted:
-                session.deliver(message, granted, head)
-            elif session.link is not None:
-                session.link.send(head, entry.payload)
+    def replay(self, session: ClientSession, filters: Sequence[tuple[str, int]]) -> None:
+        """Send the retained messages that match new subscriptions (section 3.3.1.3), soon if there are many."""
+        if len(self.retained_store):
+            self._replays.add(self._replay(session, filters))
 
-    def _readable(self, reader: Identity, name: str) -> list[Retained]:
-        """Retained messages this client may receive, from senders that still may publish them."""
-        rules = self.rules
-        return [
-            entry
-            for entry in self.retained_store.match(name)
-            if rules.may_receive(reader, entry.topic) and rules.may_publish(entry.sender, entry.topic)
-        ]
+    def _replay(self, session: ClientSession, filters: Sequence[tuple[str, int]]) -> Steps:
+        link = session.link
+        for name, qos in filters:
+            for entry in self.retained_store.match(name):
+                if session.link is not link or link is None:
+                    return
+                # One that was replaced meanwhile has been delivered as the subscription's first live message.
+                if self.retained_store.get(entry.topic) is entry and self._is_readable(session.identity, entry):
+                    _send_retained(session, link, entry, qos)
+                yield
+
+    def _is_readable(self, reader: Identity, entry: Retained) -> bool:
+        """Whether a client may receive a retained message, and its sender still may publish it."""
+        topic = entry.topic
+        return self.rules.may_receive(reader, topic) and self.rules.may_publish(entry.sender, topic)
 
     # Local sessions
 
@@ -284,9 +268,10 @@ class Exchange:
             self._system.wanted()
         self._trie.add(name, target)
         self._version += 1
-        for entry in self._readable(identity, name):
-            message = Message(entry.topic, entry.payload, entry.qos, True, False, entry.sender)
-            target.session.deliver(target.handler, message)
+        for entry in self.retained_store.match(name):
+            if self._is_readable(identity, entry):
+                message = Message(entry.topic, entry.payload, entry.qos, True, False, entry.sender)
+                target.session.deliver(target.handler, message)
 
     def unsubscribe_local(self, target: Target, name: str) -> None:
         """Remove a subscription of a local session."""
@@ -330,3 +315,12 @@ class Exchange:
     ) -> None:
         """Be told when a socket client has connected and when its connection has ended."""
         self.sessions.add_listener(on_connect, on_disconnect)
+
+
+def _send_retained(session: ClientSession, link: Link, entry: Retained, granted: int) -> None:
+    qos, payload = min(granted, entry.qos), entry.payload
+    head = packets.publish_head(packets.encode_topic(entry.topic), len(payload), qos, retain=True)
+    if qos:
+        session.deliver(Message(entry.topic, payload, qos, True, False, entry.sender), qos, head)
+    else:
+        link.send(head, payload)

@@ -18,6 +18,8 @@ DISCONNECT: Final = 0xE0
 PINGRESP: Final = b"\xd0\x00"
 SUBSCRIBE_FAILURE: Final = 0x80
 LONGEST_LENGTH_FIELD: Final = 4
+MOST_FILTERS: Final = 2000
+"""In one packet; a mebibyte has room for 260 000, which would take long."""
 
 Frame = tuple[int, bytes, int, int, int]
 """First byte, buffer, and the positions in it where the packet starts, its body starts, and it ends."""
@@ -193,8 +195,8 @@ def read_subscribe(body: bytes) -> tuple[int, list[tuple[str, int]]]:
         if qos > 2:
             raise ProtocolError("a requested QoS above 2")
         filters.append((name, qos))
-    if not filters:
-        raise ProtocolError("SUBSCRIBE without a filter")
+        _check_count(len(filters))
+    _check_count(len(filters))
     return packet_id, filters
 
 
@@ -204,9 +206,14 @@ def read_unsubscribe(body: bytes) -> tuple[int, list[str]]:
     packet_id, filters = _read_id(cursor), []
     while not cursor.done:
         filters.append(cursor.text())
-    if not filters:
-        raise ProtocolError("UNSUBSCRIBE without a filter")
+        _check_count(len(filters))
+    _check_count(len(filters))
     return packet_id, filters
+
+
+def _check_count(filters: int) -> None:
+    if not 0 < filters <= MOST_FILTERS:
+        raise ProtocolError(f"{filters} filters in one packet")
 
 
 def read_id(body: bytes) -> int:

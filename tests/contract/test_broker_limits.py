@@ -1,6 +1,7 @@
 """The broker on the wire: every limit of `Limits`, what happens at it, and the counter that shows it."""
 
 import asyncio
+import contextlib
 from time import perf_counter
 
 import pytest
@@ -10,7 +11,7 @@ from bus.engine import Connection
 from bus.exchange import Exchange
 from bus.limits import Limits
 from tests.brokers import Running, play, running, until
-from tests.mqtt_wire import Will, connect, packet, publish
+from tests.mqtt_wire import Will, connect, packet, publish, subscribe
 
 
 def test_connections_and_connections_per_address() -> None:
@@ -369,5 +370,43 @@ def test_wire_that_cannot_be_written_to_is_cut_alone() -> None:
             assert await client.receive() == (0xD0, b"")
             await asyncio.wait_for(closed.wait(), 1)
             assert broker.exchange.sessions.connected == 1
+
+    play(scenario())
+
+
+def test_replay_of_a_large_store_holds_up_nobody_and_sends_nothing_stale() -> None:
+    async def scenario() -> None:
+        async with running() as broker:
+            local, topics = broker.local().session, [f"r/{number}" for number in range(3000)]
+            for topic in topics:
+                local.publish(topic, b"old", retain=True)
+            reader, other = await broker.client("reader"), await broker.client("other")
+            reader.send(subscribe(("#", 0), ("+/#", 0), ("r/+", 0), ("r/+", 0)))
+            await until(lambda: broker.exchange.subscriptions == 3)
+            await other.ping()
+            for topic in topics[-10:]:
+                local.publish(topic, b"new", retain=True)
+            assert await reader.receive() == (0x90, b"\x00\x01\x00\x00\x00\x00")
+            last, count = dict[str, bytes](), 0
+            with contextlib.suppress(TimeoutError):
+                while True:
+                    got = await reader.published(0.3)
+                    last[got.topic] = got.payload
+                    count += 1
+            assert sorted(last) == sorted(topics)
+            assert sorted(topic for topic, payload in last.items() if payload == b"new") == sorted(topics[-10:])
+            assert 2 * len(topics) < count <= 3 * len(topics) + 10
+
+    play(scenario())
+
+
+def test_too_many_filters_in_one_packet_close_the_connection() -> None:
+    async def scenario() -> None:
+        async with running() as broker:
+            for request in (subscribe(*[("#", 0)] * 2001), packet(0xA2, b"\x00\x01" + b"\x00\x01#" * 2001)):
+                client = await broker.client("one")
+                client.send(request)
+                await client.closed()
+            assert broker.exchange.counters.protocol_errors == 2
 
     play(scenario())

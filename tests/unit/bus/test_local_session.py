@@ -151,12 +151,11 @@ def test_long_drains_give_way_to_the_loop() -> None:
         session.subscribe("t", busy)
         for _ in range(100):
             exchange.publish(BUS, "t", b"x")
-        longest = 0.0
+        turns = 0
         while session.waiting:
-            start = perf_counter()
             await asyncio.sleep(0)
-            longest = max(longest, perf_counter() - start)
-        assert longest < 0.02
+            turns += 1
+        assert turns >= 15
 
     play(scenario())
 
