@@ -61,6 +61,7 @@ class Call:
     actor: Actor
     connection: Connection | None = None
     raw: Mapping[str, Any] = field(default_factory=dict)
+    once: Mapping[str, Any] | None = None  # by what a repeat of it is known
 
 
 class Raw(bytes):

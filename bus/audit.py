@@ -5,6 +5,7 @@ import logging
 from typing import Any
 
 from .agent import Call
+from .envelope import loads
 from .errors import BusError, Unavailable
 from .journal import Journal
 from .log import NewEvent
@@ -14,6 +15,7 @@ log = logging.getLogger(__name__)
 STREAM = "commands"
 ACCEPTED = "command.accepted.1"
 ENDED = "command.ended.1"
+RESULT_BYTES = 1024  # a longer result is not kept for repeats after a restart
 
 
 class Audit:
@@ -30,8 +32,10 @@ class Audit:
     def accepted(self, call: Call) -> "asyncio.Future[int]":
         """Records a command; resolves once that is durable."""
         params: dict[str, Any] = {} if call.method.flags.secret else dict(call.raw)
-        event = NewEvent(ACCEPTED, {"method": call.method.name, "params": params}, call.actor.as_dict())
-        return self._journal.append(STREAM, [event])
+        data: dict[str, Any] = {"method": call.method.name, "params": params}
+        if call.once is not None:
+            data["once"] = call.once
+        return self._journal.append(STREAM, [NewEvent(ACCEPTED, data, call.actor.as_dict())])
 
     def ended(self, call: Call, accepted: "asyncio.Future[int]", outcome: bytes | BusError) -> bytes | BusError:
         """Records the outcome; answers it, or the error that kept the command out of the log."""
@@ -44,5 +48,7 @@ class Audit:
         data: dict[str, Any] = {"command": accepted.result(), "method": call.method.name, "outcome": "ok"}
         if isinstance(outcome, BusError):
             data |= {"outcome": "error", "code": outcome.code, "message": outcome.message}
+        elif call.once is not None and len(outcome) <= RESULT_BYTES and not call.method.flags.secret:
+            data["result"] = loads(outcome)
         self._journal.append_lazy(STREAM, [NewEvent(ENDED, data, call.actor.as_dict())])
         return outcome

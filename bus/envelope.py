@@ -69,6 +69,11 @@ def notification(name: str, params: list[Any] | None = None) -> bytes:
     return dumps(message)
 
 
+def id_at_end(answer: bytes) -> bytes:
+    """The id of an answer of ours as JSON; `null` for a batch."""
+    return NULL if answer.startswith(b"[") else answer[answer.rindex(_ID) + len(_ID) : -1]
+
+
 def split(answer: bytes) -> tuple[int, bool, bytes]:
     """Id, success and body (JSON) of an answer to a call of ours, whose ids are integers."""
     cut = answer.rindex(_ID)

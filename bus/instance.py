@@ -18,7 +18,7 @@ from schemas import METHODS
 
 from .access import AccessRules, Identity, Login, Refusal, Role, TrustedNetworks
 from .agent import Agent, Components, Connection, Settings
-from .audit import Audit
+from .audit import STREAM, Audit
 from .broker import Broker
 from .config import PrinterConfig
 from .engine import Connection as Wire
@@ -41,7 +41,8 @@ OWN_FOLDER = "printbus"
 KEY_FILE = "agent.key"
 BRIDGE = "bridge"
 BRIDGE_GROUP = "printbus.bridge"
-STOP_SECONDS = 3.0
+PACKET_OVERHEAD = 2048  # bytes of an MQTT packet besides its payload: header and topic
+RECENT = 2000  # events in which the commands of an earlier run are looked for
 
 
 @dataclass(frozen=True)
@@ -178,7 +179,15 @@ async def running(plan: Plan) -> AsyncIterator[str]:
             urgent=Router.urgent,
             overflow=lambda message: router.overflow(message),
         )
-        router = Router(router_session, topics, METHODS, Audit(journal), groups=plan.config.groups)
+        router = Router(
+            router_session,
+            topics,
+            METHODS,
+            Audit(journal),
+            groups=plan.config.groups,
+            answer_bytes=plan.broker.limits.packet_bytes - PACKET_OVERHEAD,
+        )
+        router.recover(await journal.read(max(journal.head - RECENT, 0), stream=STREAM, limit=RECENT))
         exchange.add_listener(on_disconnect=lambda who: router.closed(who.client_id))
         host = Instance(plan, journal, router)
         async with asyncio.TaskGroup() as tasks:

@@ -1,15 +1,21 @@
-"""At most once: recognises a request that was already accepted (design.md "The router")."""
+"""At most once: recognises a request that was already accepted, also by an earlier run (design.md "The router")."""
 
 import re
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from typing import Any
+from zlib import crc32
 
-from .errors import Duplicate
+from .calls import CallFailed
+from .envelope import dumps, failure, result
+from .errors import Conflict, Duplicate
+from .log import StoredEvent
 
 REMEMBERED = 4096  # requests; the oldest is forgotten first
 ANSWER_BYTES = 65_536  # a longer answer is not kept
 UUID = re.compile(rb'"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"')
+
+Key = dict[str, Any]  # what the record of a command keeps, so that a repeat is known after a restart
 
 
 class Once:
@@ -24,31 +30,50 @@ class Once:
         fresh = self._remember((client, hash(payload), len(payload)))
         return fresh or not again
 
-    def timestamp(self, client: str, params: dict[str, Any], payload: bytes) -> None:
+    def timestamp(self, client: str, params: dict[str, Any], payload: bytes) -> Key | None:
         """Takes `mqtt_timestamp` out of the params; raises Duplicate if the same request had it before."""
         stamp = params.pop("mqtt_timestamp", None)
         if stamp is None:
-            return
-        if not self._remember((client, str(stamp), hash(payload))):
+            return None
+        key = {"client": client, "stamp": str(stamp), "digest": crc32(payload)}
+        if not self._remember(tuple(key.values())):
             raise Duplicate("Duplicate request: this mqtt_timestamp was already accepted")
+        return key
 
-    def claim(self, client: str, request_id: bytes) -> tuple[bool, bytes | None]:
-        """Whether a request with this id is new and, if not, its first answer (None while that is pending)."""
+    def claim(self, client: str, request_id: bytes) -> tuple[Key | None, bool, bytes | None]:
+        """The key of a request with a UUID as id, whether it is a repeat, and then its first answer (None: pending)."""
         if not UUID.fullmatch(request_id):
-            return True, None
+            return None, False, None
         key = (client, request_id)
         if key in self._answers:
-            return False, self._answers[key]
-        self._answers[key] = None
-        if len(self._answers) > REMEMBERED:
-            self._answers.popitem(last=False)
-        return True, None
+            return None, True, self._answers[key]
+        self._keep(key, None)
+        return {"client": client, "id": request_id[1:-1].decode()}, False, None
 
     def answered(self, client: str, request_id: bytes, answer: bytes) -> None:
         """Keeps the first answer for repeats of its request."""
         key = (client, request_id)
         if key in self._answers and len(answer) <= ANSWER_BYTES:
             self._answers[key] = answer
+
+    def recover(self, commands: Iterable[StoredEvent]) -> None:
+        """Learns from the records of an earlier run; what has no recorded end is unknown, and not repeated."""
+        begun: dict[int, tuple[str, bytes]] = {}
+        for event in commands:
+            once: Any = event.data.get("once")
+            if once and "stamp" in once:
+                self._remember((once["client"], once["stamp"], once["digest"]))
+            elif once:
+                key = begun[event.seq] = (once["client"], dumps(once["id"]))
+                self._keep(key, failure(Conflict("Accepted before a restart; how it ended is not known"), key[1]))
+            elif event.data.get("command") in begun:
+                key = begun[event.data["command"]]  # type: ignore[index]
+                self._answers[key] = _recorded(dict(event.data), key[1]) or self._answers[key]
+
+    def _keep(self, key: tuple[str, bytes], answer: bytes | None) -> None:
+        self._answers[key] = answer
+        if len(self._answers) > REMEMBERED:
+            self._answers.popitem(last=False)
 
     def _remember(self, key: Hashable) -> bool:
         if key in self._seen:
@@ -57,3 +82,10 @@ class Once:
         if len(self._seen) > REMEMBERED:
             self._seen.popitem(last=False)
         return True
+
+
+def _recorded(ended: dict[str, Any], request_id: bytes) -> bytes | None:
+    """The answer that the record of an end allows to give again."""
+    if ended["outcome"] == "error":
+        return failure(CallFailed(ended), request_id)
+    return result(dumps(ended["result"]), request_id) if "result" in ended else None

@@ -8,9 +8,13 @@ from typing import Any
 from .access import Identity, Role
 from .agent import Actor, Connection
 from .connections import Connections
+from .envelope import failure, id_at_end
+from .errors import TooLarge
 from .message import Message
 from .session import LocalSession
 from .topics import Topics
+
+TOO_LARGE = "The answer is longer than {} bytes; ask for less at a time, or fetch files by file transfer or HTTP"
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +36,8 @@ class Origin:
 class Origins:
     """Origins by topic and sender; method and actor come from topic and session, never from a payload."""
 
-    def __init__(self, session: LocalSession, topics: Topics) -> None:
+    def __init__(self, session: LocalSession, topics: Topics, answer_bytes: int) -> None:
+        self._answer_bytes = answer_bytes
         self.connections = Connections()
         self._session = session
         self._topics = topics
@@ -74,7 +79,7 @@ class Origins:
             del self._known[known]
 
     def _shared(self, sender: Identity) -> Origin:
-        found = Origin(actor_of(sender), sender.client_id, self._sender(self._topics.response), shared=True)
+        found = Origin(actor_of(sender), sender.client_id, self._sender(self._topics.response, sender), shared=True)
         self._known["//" + sender.client_id] = found
         return found
 
@@ -87,7 +92,7 @@ class Origins:
             log.warning("request of a connection that %s did not announce: %s", sender.client_id, client)
             return None
         plain_http = connection.actor.transport == "http"
-        send = self._sender(self._topics.private_response(client), silence=plain_http)
+        send = self._sender(self._topics.private_response(client), sender, silence=plain_http)
         found = Origin(connection.actor, client, send, connection=None if plain_http else connection)
         self._known[client] = found
         return found
@@ -96,20 +101,24 @@ class Origins:
         actor = actor_of(sender)
         agent = sender.role is Role.AGENT
         connection = self.connections.seen(sender.client_id, actor) if sender.role is Role.CLIENT else None
-        send = self._sender(self._topics.reply(sender.client_id))
+        send = self._sender(self._topics.reply(sender.client_id), sender)
         found = Origin(actor, sender.client_id, send, connection=connection, agent=agent)
         self._known["/" + sender.client_id] = found
         return found
 
-    def _sender(self, topic: str, *, silence: bool = False) -> Answer:
+    def _sender(self, topic: str, to: Identity, *, silence: bool = False) -> Answer:
         """Publishes answers; with `silence` an empty one where there is nothing to answer, since HTTP waits for it."""
         publish = self._session.publish
+        limit = None if to.transport == "local" else self._answer_bytes
 
         def send(answer: bytes | None) -> None:
-            if answer is not None:
+            if answer is None:
+                if silence:
+                    publish(topic, b"")
+            elif limit is None or len(answer) <= limit:
                 publish(topic, answer)
-            elif silence:
-                publish(topic, b"")
+            else:
+                publish(topic, failure(TooLarge(TOO_LARGE.format(limit)), id_at_end(answer)))
 
         return send
 

@@ -17,6 +17,7 @@ from .audit import Audit
 from .connections import Connections
 from .envelope import MAX_REQUEST, NULL, failure, id_of, is_answer, loads, request_of
 from .errors import BusError, Forbidden, Internal, InvalidParams, InvalidRequest, MethodNotFound, TooLarge, Unavailable
+from .log import StoredEvent
 from .message import Message
 from .once import Once
 from .origins import Answer, Origin, Origins
@@ -43,6 +44,7 @@ class Router:
         audit: Audit,
         *,
         groups: Iterable[str] = (),
+        answer_bytes: int = MAX_REQUEST,
     ) -> None:
         self.session = session
         self.topics = topics
@@ -50,7 +52,7 @@ class Router:
         self.ports: dict[str, Port] = {}
         self._remote: dict[str, RemotePort] = {}
         self._flow = Flow(audit, Once())
-        self._origins = Origins(session, topics)
+        self._origins = Origins(session, topics, answer_bytes)
         self.counters: Counter[str] = Counter()
         self._groups = tuple(groups)
         self._names: dict[str, str] = {}
@@ -97,6 +99,10 @@ class Router:
     def closed(self, client: str) -> None:
         """A client has left the broker."""
         self._origins.closed(client)
+
+    def recover(self, commands: Iterable[StoredEvent]) -> None:
+        """Learns from an earlier run's records which commands were accepted."""
+        self._flow.once.recover(commands)
 
     # -- one handler per kind of topic
 
@@ -166,13 +172,15 @@ class Router:
         self, name: str, params: dict[str, Any], origin: Origin, request_id: bytes, answer: Answer, message: Message
     ) -> None:
         try:
+            stamp = None
             if message.sender.role is not Role.BRIDGE:
-                self._flow.once.timestamp(origin.client, params, message.payload)
+                stamp = self._flow.once.timestamp(origin.client, params, message.payload)
             call, port = self._accept(name, params, origin)
             if call.method.flags.changes:
-                fresh, first = self._flow.once.claim(origin.client, request_id)
-                if not fresh:
+                key, repeated, first = self._flow.once.claim(origin.client, request_id)
+                if repeated:
                     return answer(first)
+                call.once = key or stamp
             Pending(self._flow, call, origin.client, request_id, answer).run(port)
         except BusError as error:
             answer(failure(error, request_id))
@@ -198,6 +206,7 @@ class Router:
             return NO_PARAMS
         try:
             if params:
+                self.counters["unknown params"] += len(params.keys() - row.params.model_fields.keys())
                 return row.params.model_validate(params)
             if row.name not in self._defaults:
                 self._defaults[row.name] = row.params.model_validate(params)

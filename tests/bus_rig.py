@@ -30,7 +30,9 @@ class Client:
 
     def __init__(self, rig: "Rig", name: str, role: Role = Role.CLIENT) -> None:
         self.name = name
-        self.session = LocalSession(rig.exchange, Identity(name, role, "someone" if role is Role.CLIENT else None))
+        self.session = LocalSession(
+            rig.exchange, Identity(name, role, "someone" if role is Role.CLIENT else None, transport="local")
+        )
         self.inbox: asyncio.Queue[Message] = asyncio.Queue()
 
     def listen(self, *filters: str) -> None:
@@ -101,13 +103,17 @@ class NoHost:
 
 @asynccontextmanager
 async def bus_with(
-    methods: dict[str, AnyMethod], *kinds: type[Agent], remote: Sequence[str] = (), data: Path = Path()
+    methods: dict[str, AnyMethod],
+    *kinds: type[Agent],
+    remote: Sequence[str] = (),
+    data: Path = Path(),
+    log: MemoryLog | None = None,
 ) -> AsyncIterator[Rig]:
     """A running bus with these agents, and places for remote ones."""
-    log = MemoryLog()
-    async with Journal(log) as journal, asyncio.TaskGroup() as tasks:
+    async with Journal(log or MemoryLog()) as journal, asyncio.TaskGroup() as tasks:
         rig = Rig(journal, methods)
         journal.on_commit(publisher(rig.bus, rig.topics, "epoch"))
+        rig.router.recover(await journal.read(stream="commands", limit=1000))
         rig.exchange.add_listener(on_disconnect=lambda who: rig.router.closed(who.client_id))
         running = [tasks.create_task(rig.router.run(lambda: None), name="router")]
         supervisor = Supervisor(rig.exchange, rig.topics, data, journal, rig.router, NoHost())

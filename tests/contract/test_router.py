@@ -7,11 +7,11 @@ from uuid import uuid4
 import orjson
 import pytest
 
-from bus.access import Role
+from bus.access import Identity, Role
 from bus.agent import Agent, Call, implements
 from bus.envelope import MAX_REQUEST
 from bus.errors import NotFound, Refused
-from bus.log import NewEvent
+from bus.log import MemoryLog, NewEvent
 from bus.router import MAX_BATCH
 from schemas.base import Flags, Method, NoParams, Params, Permission
 from tests.bus_rig import Rig, bus_with
@@ -107,8 +107,8 @@ def nothing_done() -> None:
     Lab.done.clear()
 
 
-def lab() -> Any:
-    return bus_with(ROWS, Lab, remote=["far"])
+def lab(log: MemoryLog | None = None) -> Any:
+    return bus_with(ROWS, Lab, remote=["far"], log=log)
 
 
 def error(answer: dict[str, Any]) -> int:
@@ -381,6 +381,51 @@ def test_a_repeated_timestamp_or_uuid_runs_once(run: Run[None]) -> None:
             assert first == await desk.ask("lab.change", {"text": "b"}, key) == {**first, "result": "changed 2"}
             assert (await desk.ask("lab.change", {"text": "c"}, 5))["result"] == "changed 3"
             assert (await desk.ask("lab.change", {"text": "c"}, 5))["result"] == "changed 4"
+
+    run(scenario())
+
+
+def test_a_command_accepted_before_a_restart_is_not_run_again(run: Run[None]) -> None:
+    keys = [str(uuid4()) for _ in range(3)]
+
+    async def scenario() -> None:
+        log = MemoryLog()
+        async with lab(log) as rig:
+            desk = rig.client("desk")
+            stamped = {"text": "a", "mqtt_timestamp": 17}
+            assert (await desk.ask("lab.change", stamped, keys[0]))["result"] == "changed 1"
+            assert (await desk.ask("lab.change", {"text": "s", "mqtt_timestamp": 18}))["result"] == "changed 2"
+            assert error(await desk.ask("lab.refuse", {}, keys[1])) == 400
+        lost = {"method": "lab.heat", "params": {}, "once": {"client": "desk", "id": keys[2]}}
+        log.append("commands", [NewEvent("command.accepted.1", lost)], append_id=uuid4())
+        async with lab(log) as rig:
+            desk = rig.client("desk")
+            assert (await desk.ask("lab.change", {"text": "a"}, keys[0]))["result"] == "changed 1"
+            assert error(await desk.ask("lab.change", {"text": "s", "mqtt_timestamp": 18})) == -10000
+            assert error(await desk.ask("lab.refuse", {}, keys[1])) == 400
+            assert error(await desk.ask("lab.heat", {}, keys[2])) == 409
+            assert len(Lab.done) == 2
+
+    run(scenario())
+
+
+def test_an_answer_over_the_packet_limit_is_an_error_that_names_the_way_round(run: Run[None]) -> None:
+    async def scenario() -> None:
+        async with lab() as rig:
+            desk = rig.client("desk")
+            rig.exchange.publish(
+                Identity("far", Role.CLIENT, "someone", "10.0.0.1"),
+                "test/moonraker/api/request/far",
+                orjson.dumps(
+                    {"jsonrpc": "2.0", "method": "lab.echo", "params": {"text": "x", "times": 2_000_000}, "id": 7}
+                ),
+            )
+            rig.bus.subscribe("test/moonraker/api/response/far", desk.inbox.put_nowait)
+            answer = await desk.next()
+            assert (error(answer), answer["id"]) == (413, 7)
+            assert "file transfer" in answer["error"]["message"]
+            local = await desk.ask("lab.echo", {"text": "x", "times": 2_000_000})
+            assert len(local["result"]) == 2_000_000
 
     run(scenario())
 
