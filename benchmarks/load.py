@@ -6,10 +6,8 @@
 import argparse
 import asyncio
 import json
-from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import partial
 from os import urandom
 from struct import pack, unpack_from
 from time import perf_counter
@@ -19,8 +17,9 @@ import uvloop
 
 P = TypeVar("P", bound="Client")
 
-WARM_UP = 0.1  # part of the requests that is not measured
+WARM_UP = 0.1  # part of the time that is not measured, and comes before
 METHOD = "server.info"
+ID = b'"id":'
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,29 +34,39 @@ class Result:
 
 
 class Run:
-    """Counts the answers of one measurement, over all its clients."""
+    """Counts the answers of one measurement, over all its clients; ends when what was sent is answered."""
 
-    def __init__(self, requests: int) -> None:
-        self._skip = int(requests * WARM_UP)
-        self._left = requests + self._skip
-        self._requests = requests
-        self._began = 0.0
+    def __init__(self, seconds: float) -> None:
+        self._measured_from = perf_counter() + seconds * WARM_UP
+        self._until = self._measured_from + seconds
+        self._began = self._ended = 0.0
         self._latencies: list[float] = []
-        self.errors = 0
-        self.to_send = self._left
+        self._errors = self._open = 0
+        self.over = False
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
+    def sent(self) -> float:
+        """A request leaves now."""
+        self._open += 1
+        return perf_counter()
+
     def answered(self, sent: float, good: bool) -> None:
-        """One answer to a request sent at `sent`."""
+        """One answer to a request sent at `sent`; the clock runs from the first answer after the warm-up on."""
         now = perf_counter()
-        self._left -= 1
-        self.errors += not good
-        if self._left < self._requests:
-            self._latencies.append(now - sent)
-        else:
-            self._began = now
-        if not self._left and not self.done.done():
+        self._open -= 1
+        self._errors += not good
+        if not self.over:
+            self._note(now, now - sent)
+        if self.over and not self._open and not self.done.done():
             self.done.set_result(None)
+
+    def _note(self, now: float, latency: float) -> None:
+        if self._began:
+            self._latencies.append(latency)
+            self._ended = now
+            self.over = now >= self._until
+        elif now >= self._measured_from:
+            self._began = now
 
     def failed(self, why: str) -> None:
         """A client cannot go on."""
@@ -67,10 +76,10 @@ class Run:
     async def result(self) -> Result:
         """The numbers, once all answers are there."""
         await self.done
-        seconds = perf_counter() - self._began
         ordered = sorted(self._latencies)
+        rps = len(ordered) / (self._ended - self._began)
         p50, p99 = (ordered[int(len(ordered) * part)] * 1000 for part in (0.5, 0.99))
-        return Result(self._requests, round(self._requests / seconds, 1), round(p50, 3), round(p99, 3), self.errors)
+        return Result(len(ordered), round(rps, 1), round(p50, 3), round(p99, 3), self._errors)
 
 
 class Client(asyncio.Protocol):
@@ -79,7 +88,8 @@ class Client(asyncio.Protocol):
     def __init__(self, run: Run, in_flight: int) -> None:
         self._run = run
         self._in_flight = in_flight
-        self._sent: deque[float] = deque()
+        self._sent: dict[int, float] = {}
+        self._number = 0
         self._buffer = b""
         self._transport: asyncio.Transport | None = None
 
@@ -104,8 +114,8 @@ class Client(asyncio.Protocol):
         """Handles whole messages and answers the rest."""
         raise NotImplementedError
 
-    def request(self) -> bytes:
-        """The bytes of the next request."""
+    def request(self, number: int) -> bytes:
+        """The bytes of a request with this id."""
         raise NotImplementedError
 
     def write(self, data: bytes) -> None:
@@ -119,16 +129,23 @@ class Client(asyncio.Protocol):
             self.next()
 
     def next(self) -> None:
-        """Sends one request, unless enough were sent."""
-        if self._run.to_send:
-            self._run.to_send -= 1
-            self._sent.append(perf_counter())
-            self.write(self.request())
+        """Sends one request, unless the time is over."""
+        if not self._run.over:
+            self._number += 1
+            data = self.request(self._number)
+            self._sent[self._number] = self._run.sent()
+            self.write(data)
 
-    def answer(self, good: bool) -> None:
-        """The oldest request was answered."""
-        self._run.answered(self._sent.popleft(), good)
-        self.next()
+    def answer(self, number: int, good: bool) -> None:
+        """A request was answered; others' answers on a shared topic do not count."""
+        sent = self._sent.pop(number, None)
+        if sent is not None:
+            self._run.answered(sent, good)
+            self.next()
+
+    def rpc_answer(self, body: bytes) -> None:
+        """A JSON-RPC answer, whose last member is the id."""
+        self.answer(int(body[body.rindex(ID) + len(ID) : -1]), b'"error"' not in body[:32])
 
 
 class HttpClient(Client):
@@ -138,7 +155,7 @@ class HttpClient(Client):
         super().__init__(run, 1)
         self._bytes = f"{verb} {path} HTTP/1.1\r\nHost: localhost\r\nAccept: application/json\r\n\r\n".encode()
 
-    def request(self) -> bytes:
+    def request(self, number: int) -> bytes:
         """Always the same."""
         return self._bytes
 
@@ -151,7 +168,7 @@ class HttpClient(Client):
         at = head.index(b"content-length:") + 15
         if len(data) < end + 4 + int(head[at : head.find(b"\r\n", at) if b"\r\n" in head[at:] else end]):
             return data
-        self.answer(data.startswith(b"HTTP/1.1 200"))
+        self.answer(self._number, data.startswith(b"HTTP/1.1 200"))
         return b""
 
 
@@ -161,9 +178,7 @@ class WebSocketClient(Client):
     def __init__(self, run: Run, in_flight: int, method: str, params: object = None, path: str = "/websocket") -> None:
         super().__init__(run, in_flight)
         self._path = path
-        self._number = 0
-        self._text = json.dumps({"jsonrpc": "2.0", "method": method, "params": params or {}, "id": "%d"})
-        self._text = self._text.replace('"%d"', "%d")
+        self._text = call_text(method, params)
         self._open = False
 
     def greet(self) -> None:
@@ -173,10 +188,9 @@ class WebSocketClient(Client):
             b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n" % self._path.encode()
         )
 
-    def request(self) -> bytes:
+    def request(self, number: int) -> bytes:
         """A masked text frame."""
-        self._number += 1
-        payload = (self._text % self._number).encode()
+        payload = self._text % number
         size, key = len(payload), urandom(4)
         mask = int.from_bytes((key * (size // 4 + 1))[:size], "little")
         masked = (int.from_bytes(payload, "little") ^ mask).to_bytes(size, "little")
@@ -209,7 +223,7 @@ class WebSocketClient(Client):
             if len(data) < body + size:
                 break
             if data[at] == 0x81 and b'"method"' not in data[body : body + 32]:
-                self.answer(b'"error"' not in data[body : body + 32])
+                self.rpc_answer(data[body : body + size])
             at = body + size
         return data[at:]
 
@@ -217,27 +231,25 @@ class WebSocketClient(Client):
 class MqttClient(Client):
     """JSON-RPC on Moonraker's request and response topics, MQTT 3.1.1."""
 
-    def __init__(self, run: Run, in_flight: int, instance: str, method: str, qos: int = 0, name: str = "load") -> None:
+    def __init__(self, run: Run, in_flight: int, instance: str, call: bytes, qos: int = 0, name: str = "load") -> None:
         super().__init__(run, in_flight)
         self._name = name
         self._qos = qos
-        self._number = 0
         self._answers = f"{instance}/moonraker/api/response".encode()
         self._topic = _text(f"{instance}/moonraker/api/request".encode())
-        self._body = '{"jsonrpc":"2.0","method":"' + method + '","id":%d}'
+        self._call = call
 
     def greet(self) -> None:
         """CONNECT; SUBSCRIBE needs not wait for its answer."""
         self.write(_packet(0x10, _text(b"MQTT") + b"\x04\x02\x00\x3c" + _text(self._name.encode())))
         self.write(_packet(0x82, b"\x00\x01" + _text(self._answers) + bytes((self._qos,))))
 
-    def request(self) -> bytes:
+    def request(self, number: int) -> bytes:
         """A PUBLISH."""
-        self._number += 1
-        body = (self._body % self._number).encode()
+        body = self._call % number
         if not self._qos:
             return _packet(0x30, self._topic + body)
-        return _packet(0x32, self._topic + pack(">H", self._number % 65535 + 1) + body)
+        return _packet(0x32, self._topic + pack(">H", number % 65535 + 1) + body)
 
     def take(self, data: bytes) -> bytes:
         """Packets: SUBACK starts the requests, PUBLISH answers them."""
@@ -260,7 +272,16 @@ class MqttClient(Client):
             if first & 6:
                 self.write(_packet(0x40, body[at : at + 2]))
                 at += 2
-            self.answer(b'"error"' not in body[at : at + 32])
+            self.rpc_answer(body[at:])
+
+
+def call_text(method: str, params: object) -> bytes:
+    """A JSON-RPC request with a place for its id."""
+    return (
+        json.dumps({"jsonrpc": "2.0", "method": method, "params": params or {}, "id": "%d"})
+        .encode()
+        .replace(b'"%d"', b"%d")
+    )
 
 
 def _text(value: bytes) -> bytes:
@@ -298,24 +319,18 @@ async def measure(host: str, port: int, run: Run, make: Callable[[], P], connect
 
 
 async def http(
-    host: str,
-    port: int,
-    path: str = "/server/info",
-    *,
-    verb: str = "GET",
-    connections: int = 16,
-    requests: int = 50_000,
+    host: str, port: int, path: str = "/server/info", *, verb: str = "GET", connections: int = 16, seconds: float = 5.0
 ) -> Result:
     """GET (or another verb) on keep-alive connections."""
-    run = Run(requests)
+    run = Run(seconds)
     return await measure(host, port, run, lambda: HttpClient(run, path, verb), connections)
 
 
 async def websocket(
-    host: str, port: int, method: str = METHOD, params: object = None, *, in_flight: int = 1, requests: int = 20_000
+    host: str, port: int, method: str = METHOD, params: object = None, *, in_flight: int = 1, seconds: float = 5.0
 ) -> Result:
     """Requests on one websocket."""
-    run = Run(requests)
+    run = Run(seconds)
     return await measure(host, port, run, lambda: WebSocketClient(run, in_flight, method, params))
 
 
@@ -324,53 +339,22 @@ async def mqtt(
     port: int,
     instance: str,
     method: str = METHOD,
+    params: object = None,
     *,
     in_flight: int = 1,
-    requests: int = 20_000,
+    seconds: float = 5.0,
     qos: int = 0,
 ) -> Result:
     """Requests of one MQTT client on the shared topic."""
-    run = Run(requests)
-    return await measure(host, port, run, lambda: MqttClient(run, in_flight, instance, method, qos))
-
-
-class Subscriber(WebSocketClient):
-    """Subscribes once and then notes when each status update arrives."""
-
-    def __init__(self, run: Run, objects: object, updates: list[float]) -> None:
-        super().__init__(run, 1, "printer.objects.subscribe", {"objects": objects})
-        self._updates = updates
-
-    def take(self, data: bytes) -> bytes:
-        """Counts updates on the way."""
-        if self._open and b"notify_status_update" in data:
-            self._updates.append(perf_counter())
-        return super().take(data)
-
-
-async def subscribers(host: str, port: int, clients: int, objects: object, seconds: float) -> tuple[float, int]:
-    """Seconds until so many websockets have connected and subscribed, and updates received in the time after that."""
-    began = perf_counter()
-    loop, updates, runs = asyncio.get_running_loop(), list[float](), list[Run]()
-    transports = []
-    for _ in range(clients):
-        runs.append(Run(1))
-        transport, _ = await loop.create_connection(partial(Subscriber, runs[-1], objects, updates), host, port)
-        transports.append(transport)
-    for run in runs:
-        await run.done
-    took, before = perf_counter() - began, len(updates)
-    await asyncio.sleep(seconds)
-    for transport in transports:
-        transport.abort()
-    return took, len(updates) - before
+    run, call = Run(seconds), call_text(method, params)
+    return await measure(host, port, run, lambda: MqttClient(run, in_flight, instance, call, qos))
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("transport", choices=("http", "websocket", "mqtt"))
     parser.add_argument("address", help="HOST:PORT")
-    parser.add_argument("--requests", type=int, default=20_000)
+    parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--in-flight", type=int, default=1, help="requests under way (HTTP: connections)")
     parser.add_argument("--instance", default="printer")
     parser.add_argument("--method", default=METHOD)
@@ -380,12 +364,12 @@ def _arguments() -> argparse.Namespace:
 
 async def _main(chosen: argparse.Namespace) -> Result:
     host, _, port = chosen.address.rpartition(":")
-    at, requests, in_flight = int(port), chosen.requests, chosen.in_flight
+    at, seconds, in_flight = int(port), chosen.seconds, chosen.in_flight
     if chosen.transport == "http":
-        return await http(host, at, chosen.path, connections=in_flight, requests=requests)
+        return await http(host, at, chosen.path, connections=in_flight, seconds=seconds)
     if chosen.transport == "websocket":
-        return await websocket(host, at, chosen.method, in_flight=in_flight, requests=requests)
-    return await mqtt(host, at, chosen.instance, chosen.method, in_flight=in_flight, requests=requests)
+        return await websocket(host, at, chosen.method, in_flight=in_flight, seconds=seconds)
+    return await mqtt(host, at, chosen.instance, chosen.method, in_flight=in_flight, seconds=seconds)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,247 @@
+"""printbus and Moonraker side by side on one virtual printer: requests, memory, start-up; prints one table.
+
+`scripts/bench` starts it. Both sides are measured in turns, since a machine's speed changes while it works.
+"""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import uvloop
+
+from . import load, servers
+from .fanout import subscribers
+from .load import Result
+from .report import Figure, Row, row, table
+from .servers import HOST, Side
+
+OBJECTS = {"print_stats": None, "extruder": None, "toolhead": None}
+QUERY = "printer.objects.query"
+QUERY_PATH = "/printer/objects/query?print_stats&extruder&toolhead"
+IDLE_SECONDS = 20.0
+CLIENTS = 200
+Values = tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One measurement of a side and the figures it gives; `once` is for what takes long."""
+
+    name: str
+    figures: tuple[Figure, ...]
+    measure: Callable[[Side, float], Values]
+    once: bool = False
+
+
+Load = Callable[[Side, float], Awaitable[Result]]
+
+
+def _asked(load_of: Load) -> Callable[[Side, float], Values]:
+    """Requests a second, p99 in ms, and microseconds of the server's processor time for one request."""
+
+    def measure(side: Side, seconds: float) -> Values:
+        began, used = time.perf_counter(), side.cpu()
+        found = uvloop.run(_awaited(load_of(side, seconds)))
+        used, took = side.cpu() - used, time.perf_counter() - began
+        if found.errors:
+            print(f"{side.name}: {found.errors} of {found.requests} answers are errors", file=sys.stderr)
+        return found.rps, found.p99, used * 1e6 / (found.rps * took)
+
+    return measure
+
+
+async def _awaited(made: Awaitable[Result]) -> Result:
+    return await made
+
+
+def _http(connections: int, path: str = "/server/info") -> Callable[[Side, float], Values]:
+    return _asked(lambda side, seconds: load.http(HOST, side.http, path, connections=connections, seconds=seconds))
+
+
+def _websocket(method: str = load.METHOD, params: object = None) -> Callable[[Side, float], Values]:
+    return _asked(lambda side, seconds: load.websocket(HOST, side.http, method, params, seconds=seconds))
+
+
+def _mqtt(in_flight: int, method: str = load.METHOD, params: object = None) -> Callable[[Side, float], Values]:
+    def asked(side: Side, seconds: float) -> Awaitable[Result]:
+        return load.mqtt(HOST, side.mqtt, side.instance, method, params, in_flight=in_flight, seconds=seconds)
+
+    return _asked(asked)
+
+
+def _figures(name: str, target: float | None = None, p99: float | None = None) -> tuple[Figure, ...]:
+    return (
+        Figure(name, "/s", target),
+        Figure("  p99", "ms", p99, at_most=True),
+        Figure("  processor time for one", "us"),
+    )
+
+
+def _subscribe(side: Side, seconds: float) -> Values:
+    took, updates, cpu = uvloop.run(subscribers(HOST, side.http, CLIENTS, OBJECTS, 5 * seconds, side.cpu))
+    return took, updates, cpu * 100
+
+
+WANTED: dict[str, object] = {"objects": OBJECTS}
+REQUESTS = (
+    Cell("http", _figures("HTTP /server/info, 1 connection"), _http(1)),
+    Cell("http16", _figures("HTTP /server/info, 16 connections", 3.5, 0.5), _http(16)),
+    Cell("websocket", _figures("websocket server.info, in sequence", 2.0), _websocket()),
+    Cell("mqtt", _figures("MQTT server.info, in sequence", 1.5), _mqtt(1)),
+    Cell("mqtt16", _figures("MQTT server.info, 16 in flight", 3.0), _mqtt(16)),
+    Cell("query-http", _figures("object query over HTTP", 200.0)[:1], _http(1, QUERY_PATH)),
+    Cell("query-websocket", _figures("object query over websocket", 200.0)[:1], _websocket(QUERY, WANTED)),
+    Cell("query-mqtt", _figures("object query over MQTT", 200.0)[:1], _mqtt(1, QUERY, WANTED)),
+)
+SUBSCRIBE = Cell(
+    "subscribe",
+    (
+        Figure(f"{CLIENTS} websockets connect and subscribe", "s"),
+        Figure("  status updates they then get", "/s"),
+        Figure("  processor time for that", "%"),
+    ),
+    _subscribe,
+    once=True,
+)
+IDLE = (
+    Figure(f"memory after {IDLE_SECONDS:g} s idle (PSS)", "MB", 1.0, at_most=True),
+    Figure("  the same as RSS", "MB"),
+    Figure("  processor time, idle", "%"),
+)
+START = (
+    Figure("start to first answer, fresh data", "s", 1.5, at_most=True),
+    Figure("start to first answer, second start", "s", 1.5, at_most=True),
+)
+NAMES = ("start", "idle", *(cell.name for cell in REQUESTS), SUBSCRIBE.name)
+
+
+class Bench:
+    """One run: a printer, a broker for Moonraker, and both sides made anew as often as needed."""
+
+    def __init__(self, folder: Path, options: argparse.Namespace) -> None:
+        self._folder = folder
+        self._options = options
+        self._printer = folder / "klippy.sock"
+        self._mosquitto = servers.free_ports(1)[0]
+        self._broker: list[subprocess.Popen[bytes]] = []
+        self._made = 0
+
+    def run(self) -> Iterator[Row]:
+        """Measures what was asked for, row by row."""
+        wanted = self._options.only or [name for name in NAMES if name != SUBSCRIBE.name]
+        with ExitStack() as stack:
+            stack.enter_context(self._process(servers.virtual_printer(self._folder), "printer"))
+            self._broker.append(stack.enter_context(self._process(servers.mosquitto(self._mosquitto), "mosquitto")))
+            servers.wait_for(self._printer)
+            if "start" in wanted:
+                yield from self._starts()
+            yield from self._served(wanted)
+
+    def _served(self, wanted: Sequence[str]) -> Iterator[Row]:
+        cells = [cell for cell in (*REQUESTS, SUBSCRIBE) if cell.name in wanted]
+        if not cells and "idle" not in wanted:
+            return
+        with self._both() as sides:
+            if "idle" in wanted:
+                yield from self._idle(sides)
+            for cell in cells:
+                yield from self._compared(cell, sides)
+
+    def _compared(self, cell: Cell, sides: Sequence[Side]) -> Iterator[Row]:
+        rounds = 1 if cell.once else self._options.rounds
+        seconds = self._options.seconds
+        yield from _rows(cell.figures, [[cell.measure(side, seconds) for side in sides] for _ in range(rounds)])
+
+    def _idle(self, sides: Sequence[Side]) -> Iterator[Row]:
+        half = IDLE_SECONDS / 2
+        time.sleep(half)
+        before = [side.cpu() for side in sides]
+        time.sleep(half)
+        used = [(side.cpu() - cpu) / half * 100 for side, cpu in zip(sides, before, strict=True)]
+        yield from _rows(IDLE, [[(*side.memory(), cpu) for side, cpu in zip(sides, used, strict=True)]])
+
+    def _starts(self) -> Iterator[Row]:
+        self._started(self._sides())  # the first of all reads the disk and compiles
+        yield from _rows(START, [self._started(self._sides()) for _ in range(self._options.rounds)])
+
+    def _started(self, sides: Sequence[Side]) -> list[Values]:
+        return [(self._seconds_to_start(side), self._seconds_to_start(side)) for side in sides]
+
+    def _seconds_to_start(self, side: Side) -> float:
+        began = time.perf_counter()
+        with self._process(side.command, side.name):
+            servers.wait_for_answer(side)
+            return time.perf_counter() - began
+
+    @contextmanager
+    def _both(self) -> Iterator[Sequence[Side]]:
+        """Both sides at work, connected to the printer."""
+        sides = self._sides()
+        with ExitStack() as stack:
+            for side in sides:
+                side.processes.append(stack.enter_context(self._process(side.command, side.name)))
+            for side in sides:
+                servers.wait_for_answer(side)
+                servers.wait_for_printer(side)
+            sides[1].processes += self._broker
+            yield sides
+
+    def _sides(self) -> Sequence[Side]:
+        """Both with fresh data folders, printbus first."""
+        self._made += 1
+        data = self._folder / str(self._made)
+        theirs, ours, mqtt = servers.free_ports(3)
+        return (
+            servers.printbus(data / "printbus", self._printer, ours, mqtt),
+            servers.moonraker(self._options.moonraker, data / "moonraker", self._printer, theirs, self._mosquitto),
+        )
+
+    def _process(self, command: list[str], name: str) -> AbstractContextManager["subprocess.Popen[bytes]"]:
+        return servers.running(command, self._folder / f"{name}.log", pin=self._options.pin)
+
+
+def _rows(figures: Sequence[Figure], rounds: Sequence[Sequence[Values]]) -> Iterator[Row]:
+    """A row for each figure; a round has the values of both sides."""
+    for index, figure in enumerate(figures):
+        yield row(figure, [(ours[index], theirs[index]) for ours, theirs in rounds])
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--moonraker", type=Path, required=True, metavar="PROGRAM", help=argparse.SUPPRESS)
+    parser.add_argument("--only", action="append", choices=NAMES, metavar="NAME", help=f"one of {', '.join(NAMES)}")
+    parser.add_argument("--seconds", type=float, default=1.0, help="how long a side is asked per round")
+    parser.add_argument("--rounds", type=int, default=5, help="how often each side is measured")
+    parser.add_argument("--pin", action="store_true", help="servers on the first processor, load on the second")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to a file as well")
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Measures and prints; the status says nothing about the figures."""
+    options = _arguments()
+    if options.pin:
+        os.sched_setaffinity(0, servers.LOAD_CPUS)
+    rows = []
+    with TemporaryDirectory(prefix="printbus-bench-") as folder:
+        for each in Bench(Path(folder), options).run():
+            rows.append(each)
+            print("  ".join(each.cells()), file=sys.stderr)
+    print(table(rows))
+    if options.json:
+        machine = {"python": platform.python_version(), "processors": os.cpu_count(), "pinned": options.pin}
+        options.json.write_text(json.dumps({**machine, "rows": [each.as_dict() for each in rows]}, indent=2) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
