@@ -389,13 +389,17 @@ def test_a_command_accepted_before_a_restart_is_not_run_again(run: Run[None]) ->
     keys = [str(uuid4()) for _ in range(3)]
 
     async def scenario() -> None:
-        log = MemoryLog()
-        async with lab(log) as rig:
+        async with lab() as rig:
             desk = rig.client("desk")
             stamped = {"text": "a", "mqtt_timestamp": 17}
             assert (await desk.ask("lab.change", stamped, keys[0]))["result"] == "changed 1"
             assert (await desk.ask("lab.change", {"text": "s", "mqtt_timestamp": 18}))["result"] == "changed 2"
             assert error(await desk.ask("lab.refuse", {}, keys[1])) == 400
+            await rig.journal.append("lab", [NewEvent("lab.closed.1", {})])
+            told = await rig.journal.read()
+        log = MemoryLog()
+        for event in told:
+            log.append(event.stream, [NewEvent(event.type, event.data, event.actor)], append_id=event.append_id)
         lost = {"method": "lab.heat", "params": {}, "once": {"client": "desk", "id": keys[2]}}
         log.append("commands", [NewEvent("command.accepted.1", lost)], append_id=uuid4())
         async with lab(log) as rig:
