@@ -400,7 +400,7 @@ def test_a_command_accepted_before_a_restart_is_not_run_again(run: Run[None]) ->
         log = MemoryLog()
         for event in told:
             log.append(event.stream, [NewEvent(event.type, event.data, event.actor)], append_id=event.append_id)
-        lost = {"method": "lab.heat", "params": {}, "once": {"client": "desk", "id": keys[2]}}
+        lost: dict[str, Any] = {"method": "lab.heat", "params": {}, "once": {"client": "desk", "id": keys[2]}}
         log.append("commands", [NewEvent("command.accepted.1", lost)], append_id=uuid4())
         async with lab(log) as rig:
             desk = rig.client("desk")
