@@ -15,7 +15,7 @@ from websockets.typing import Subprotocol
 from .access import Authenticator
 from .exchange import Exchange
 from .listeners import BrokerSettings, Listener
-from .sockets import SocketProtocol
+from .sockets import SocketProtocol, notice_dead_peers
 from .websocket import PACKETS_PER_MESSAGE, SUBPROTOCOL, carry
 
 # amqtt wants a listener of this name, from which the others inherit; one without an address is not started.
@@ -82,7 +82,7 @@ class Broker(amqtt.broker.Broker):  # type: ignore[misc]  # amqtt is not marked 
             ssl_context.verify_mode = _verification(listener)
         if listener_type == ListenerType.WS:
             return await self._serve_websockets(listener, ssl_context)
-        return await self._exchange.loop.create_server(
+        server = await self._exchange.loop.create_server(
             self._accept,
             listener.host,
             listener.port,
@@ -91,6 +91,8 @@ class Broker(amqtt.broker.Broker):  # type: ignore[misc]  # amqtt is not marked 
             reuse_address=True,
             backlog=BACKLOG,
         )
+        notice_dead_peers(server)
+        return server
 
     def _accept(self) -> SocketProtocol:
         return SocketProtocol(self._exchange, self._authenticator)

@@ -30,7 +30,6 @@ class SocketProtocol(asyncio.Protocol):
         """Start an MQTT connection on an accepted socket."""
         self._transport = cast(asyncio.Transport, transport)
         peer = transport.get_extra_info("peername")
-        _tune(transport)
         self._connection = Connection(
             self._exchange,
             self._authenticator,
@@ -81,11 +80,9 @@ class SocketProtocol(asyncio.Protocol):
             self._exchange.loop.call_later(LINGER_SECONDS, self._transport.abort)
 
 
-def _tune(transport: asyncio.BaseTransport) -> None:
-    """Small packets at once, and dead peers noticed even without a keep-alive."""
-    sock = transport.get_extra_info("socket")
-    if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+def notice_dead_peers(server: asyncio.Server) -> None:
+    """Probe silent peers, even those without a keep-alive; accepted sockets inherit it from the listening ones."""
+    for sock in server.sockets:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for option, value in PROBES.items():
             sock.setsockopt(socket.IPPROTO_TCP, option, value)
