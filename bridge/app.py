@@ -2,7 +2,7 @@
 
 import asyncio
 
-from bus.calls import Caller, Session
+from bus.calls import Caller, Received, Session
 from bus.topics import Topics
 from schemas import METHODS
 
@@ -57,6 +57,14 @@ class Bridge:
     def counters(self) -> dict[str, int]:
         """What was refused or cut, by reason."""
         return dict(self._door.counters)
+
+    @staticmethod
+    def urgent(_: Received) -> bool:
+        """For a session in the broker's process: handle everything during its delivery, as that only writes to sockets.
+
+        So an answer is on its way before whatever its agent publishes next.
+        """
+        return True
 
     async def start(self) -> None:
         """Listens and answers; `url` then says where. Raises OSError where the address is taken."""

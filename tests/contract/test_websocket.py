@@ -275,7 +275,7 @@ def test_configured_pages_may_connect(run: Run[None]) -> None:
 
 
 @pytest.mark.parametrize("limits", [{"max_websockets": 3}, {"max_websockets_per_address": 3}])
-def test_too_many_websockets_are_refused_until_one_ends(run: Run[None], limits: dict[str, int]) -> None:
+def test_too_many_websockets_are_refused_until_one_ends(run: Run[None], limits: dict[str, Any]) -> None:
     async def main() -> None:
         async with running(**limits) as behind, websocket(behind.port), websocket(behind.port):
             async with websocket(behind.port), websocket(behind.port) as fourth, http_client(behind.url) as http:
@@ -333,10 +333,12 @@ def test_a_real_client_library_gets_along(run: Run[None]) -> None:
     run(main())
 
 
-async def everything_once() -> None:
+async def everything_once(at_once: bool) -> None:
     """Request, notification, 20 MB, refusal and stop, on whatever loop runs this."""
-    async with running() as behind, http_client(behind.url) as http:
+    async with running(at_once=at_once) as behind, http_client(behind.url) as http:
         assert (await http.get("/server/info")).json() == {"result": INFO}
+        info = {"jsonrpc": "2.0", "method": "server.info", "id": 1}
+        assert (await http.post("/server/jsonrpc", json=info)).json()["result"] == INFO
         assert (await http.post("/server/jsonrpc", content=b"x" * (20 << 20))).status_code == 400
         async with websocket(behind.port, Origin="null") as refused:
             assert refused.status == 403
@@ -351,6 +353,7 @@ async def everything_once() -> None:
 
 
 @pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
-def test_on_either_loop(loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+@pytest.mark.parametrize("at_once", [False, True], ids=["queued", "at once"])
+def test_on_either_loop_and_delivery(loop: Callable[[], asyncio.AbstractEventLoop], at_once: bool) -> None:
     with asyncio.Runner(loop_factory=loop) as runner:
-        runner.run(everything_once())
+        runner.run(everything_once(at_once))

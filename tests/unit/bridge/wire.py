@@ -40,9 +40,10 @@ def matches(pattern: str, topic: str) -> bool:
 
 
 class Exchange:
-    """Delivers in order, on a later turn of the loop; `published` keeps what was sent."""
+    """Delivers in order, on a later turn of the loop or, as to an urgent session, at once; `published` keeps all."""
 
-    def __init__(self) -> None:
+    def __init__(self, at_once: bool) -> None:
+        self._at_once = at_once
         self._handlers: list[tuple[str, Handler]] = []
         self.published: deque[Message] = deque(maxlen=1000)
         self.forbidden: set[str] = set()
@@ -58,7 +59,10 @@ class Exchange:
             raise PermissionError(topic)
         message = Message(topic, payload)
         self.published.append(message)
-        asyncio.get_running_loop().call_soon(self._deliver, message)
+        if self._at_once:
+            self._deliver(message)
+        else:
+            asyncio.get_running_loop().call_soon(self._deliver, message)
 
     def close(self) -> None:
         self._handlers.clear()
@@ -209,9 +213,11 @@ class Running:
 
 
 @asynccontextmanager
-async def running(mqtt: MqttFactory | None = None, /, **settings: Any) -> AsyncIterator[Running]:
+async def running(
+    mqtt: MqttFactory | None = None, /, *, at_once: bool = False, **settings: Any
+) -> AsyncIterator[Running]:
     """A bridge that runs."""
-    wire, topics = Exchange(), Topics("test")
+    wire, topics = Exchange(at_once), Topics("test")
     router = ScriptedRouter(wire, topics)
     bridge = Bridge(wire, topics, "bridge", BridgeSettings(port=0, **settings), mqtt=mqtt)
     await bridge.start()
