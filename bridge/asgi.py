@@ -84,10 +84,19 @@ class Application:
 
 def rest() -> ASGIApp:
     """What has no row in the table; its errors have the same shape."""
-    return Starlette(exception_handlers={HTTPException: _refused})
+    return Starlette(exception_handlers={HTTPException: _refused, Exception: _failed})
 
 
 async def _refused(_: StarletteRequest, error: Exception) -> Response:
     missing = isinstance(error, HTTPException) and error.status_code == NOT_FOUND
-    status, body = failure(NotFound("Not Found") if missing else Internal("Internal error"))
+    return _shown(NotFound("Not Found") if missing else MethodNotAllowed("Method Not Allowed"))
+
+
+async def _failed(request: StarletteRequest, error: Exception) -> Response:
+    log.error("%s failed", request.url.path.encode("unicode_escape").decode(), exc_info=error)
+    return _shown(Internal("Internal error"))
+
+
+def _shown(error: BusError) -> Response:
+    status, body = failure(error)
     return Response(body, status, media_type="application/json; charset=UTF-8")

@@ -22,6 +22,7 @@ class Server:
             ws=cast(type[asyncio.Protocol], websocket),
             lifespan="off",
             log_config=None,
+            log_level="critical",  # below it are a line per malformed request and tracebacks of vanished clients
             access_log=False,
             proxy_headers=False,
             server_header=False,
@@ -33,7 +34,7 @@ class Server:
         self._socket: socket.socket | None = None
         self._server: uvicorn.Server | None = None
         self._task: asyncio.Task[None] | None = None
-        self._idle: dict[int, object] = {}
+        self._idle: dict[object, object] = {}
 
     def bind(self) -> tuple[str, int]:
         """Takes the address, from when on connections queue; what was bound. Raises OSError."""
@@ -83,6 +84,6 @@ class Server:
             between = getattr(connection, "timeout_keep_alive_task", None) is not None
             if between or (cycle is not None and not cycle.response_complete):
                 continue
-            if id(connection) in known and known[id(connection)] is cycle and connection.transport is not None:
+            if connection in known and known[connection] is cycle and connection.transport is not None:
                 connection.transport.close()
-            self._idle[id(connection)] = cycle
+            self._idle[connection] = cycle

@@ -68,7 +68,6 @@ class WebSocket(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Takes over a connection whose first bytes were a request to upgrade."""
-
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is not one by class
         peer = transport.get_extra_info("peername")
         self.peer = str(peer[0]) if peer else ""
@@ -98,7 +97,7 @@ class WebSocket(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         """It has caught up."""
-        if self._transport is not None:
+        if self._transport is not None and not self._transport.is_closing():
             self._transport.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -111,11 +110,6 @@ class WebSocket(asyncio.Protocol):
             self._keeper.left(self)
 
     # -- our side
-
-    @property
-    def queued(self) -> int:
-        """Bytes that the peer has not taken yet."""
-        return self._transport.get_write_buffer_size() if self._transport is not None else 0
 
     def write(self, data: bytes) -> None:
         """Sends bytes as they are; a peer that is too far behind is cut instead."""

@@ -1,6 +1,8 @@
 """HTTP as existing clients know it: shapes, codes, headers and arguments (behaviours.md sections 2, 3, 4 and 6)."""
 
 import asyncio
+import socket
+import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -8,6 +10,7 @@ from typing import Any
 import httpx
 import orjson
 import pytest
+import uvloop
 
 from bus.errors import BusError, Conflict, FailedDependency, Forbidden, NotFound, Refused, Timeout, Unavailable
 from schemas import METHODS
@@ -375,3 +378,58 @@ def test_pipelined_requests_are_answered_in_order(run: Run[None]) -> None:
             assert [part.split()[0] for part in answers.split(b"HTTP/1.1 ")[1:]] == [b"200", b"200", b"404"]
 
     run(main())
+
+
+def test_an_upgrade_to_something_else_is_passed_over(run: Run[None]) -> None:
+    """curl offers HTTP/2 like this."""
+
+    async def main() -> None:
+        async with running() as behind:
+            offer = b"Connection: Upgrade, HTTP2-Settings, close\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQ\r\n"
+            async with stream(
+                behind.port, b"GET /server/info HTTP/1.1\r\nHost: localhost\r\n" + offer + b"\r\n"
+            ) as reader:
+                assert await asyncio.wait_for(reader.readuntil(b"\r\n"), 5) == b"HTTP/1.1 200 OK\r\n"
+
+    run(main())
+
+
+def test_a_failure_of_ours_is_logged_once_and_answered_without_its_text(
+    run: Run[None], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("secret")
+
+    async def main() -> None:
+        async with client() as (http, behind):
+            monkeypatch.setattr(behind.wire, "publish", fail)
+            answer = await http.get("/server/info")
+            assert (answer.status_code, answer.json()) == (500, error(500, "Internal error"))
+            monkeypatch.undo()
+            assert (await http.get("/server/info")).status_code == 200
+
+    run(main())
+    assert [record.exc_text is not None and "secret" in record.exc_text for record in caplog.records] == [True]
+
+
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def test_a_client_that_vanishes_harms_and_says_nothing(
+    loop: Callable[[], asyncio.AbstractEventLoop], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        async with client() as (http, behind):
+            behind.router.held = True
+            for _ in range(20):
+                _, writer = await asyncio.open_connection("127.0.0.1", behind.port)
+                linger = struct.pack("ii", 1, 0)  # a reset instead of an orderly end
+                writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+                writer.write(b"GET /server/info HTTP/1.1\r\nHost: localhost\r\n\r\n" * 2)
+                await writer.drain()
+                await until(lambda: bool(behind.wire.sent("/rpc/")))
+                writer.transport.abort()
+            behind.router.release()
+            assert (await http.get("/server/info")).status_code == 200
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(main())
+    assert not caplog.records
