@@ -15,6 +15,7 @@ from schemas import AnyMethod, Method, Notification, Params
 
 from .envelope import dumps, notification
 from .errors import BusError, Internal, Unavailable
+from .fold import Fold
 from .log import NewEvent, StoredEvent
 from .topics import Topics
 
@@ -122,6 +123,10 @@ class Host(Protocol):
         """Events after a position, and the head of the log."""
 
 
+    async def fold_state(self, name: str, seq: int | None, time: float | None) -> Any:
+        """The state of a fold, now or as it was; raises NotFound."""
+
+
 class Agent:
     """Base of all agents: `run` is its life, `@implements` functions are its methods."""
 
@@ -129,6 +134,7 @@ class Agent:
     components: ClassVar[tuple[str, ...]] = ()  # what it is called in server.info
     optional: ClassVar[bool] = False  # a broken configuration disables it instead of ending the start
     settings_model: ClassVar[type[Settings]] = Settings
+    folds: ClassVar[tuple[type[Fold], ...]] = ()  # kept beside the log, published as state documents
     rows: ClassVar[Mapping[str, tuple[AnyMethod, Handler]]] = {}
 
     def __init_subclass__(cls, **options: Any) -> None:

@@ -136,6 +136,7 @@ def _plan(options: argparse.Namespace, *, local: bool) -> Any:
         agents=agents,
         failed=failed,
         remote={name: kind.components for name, kind in configuration.kinds.items() if name in away},
+        folds={fold: kind.name for kind in configuration.kinds.values() for fold in kind.folds},
         bridge=configuration.bridge() if local else None,
     )
 

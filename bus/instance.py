@@ -12,23 +12,20 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import orjson
-
 from schemas import METHODS
 
 from .access import AccessRules, Identity, Login, Refusal, Role, TrustedNetworks
-from .agent import Agent, Components, Connection, Settings
+from .agent import Agent, Settings
 from .audit import STREAM, Audit
 from .broker import Broker
 from .config import PrinterConfig
 from .engine import Connection as Wire
-from .envelope import dumps
 from .exchange import Exchange
+from .fold import Fold, Folds, Snapshots
+from .host import BrokerHost, LogPublisher, sweeper
 from .journal import Journal
 from .listeners import BrokerSettings
 from .lmdb_log import LmdbLog
-from .log import StoredEvent
-from .message import Message
 from .router import Router
 from .session import LocalSession
 from .supervisor import Supervisor, required_rows
@@ -55,6 +52,7 @@ class Plan:
     agents: Sequence[tuple[type[Agent], Settings]] = ()
     failed: Mapping[str, str] = field(default_factory=dict)  # optional components by name, with the reason
     remote: Mapping[str, Sequence[str]] = field(default_factory=dict)  # components of agents in other processes
+    folds: Mapping[type[Fold], str] = field(default_factory=dict)  # with the agent whose state they are
     bridge: Settings | None = None
 
 
@@ -91,76 +89,6 @@ class KeyedNetworks(TrustedNetworks):
         return found if secrets.compare_digest(login.password or b"", self._key) else Refusal.CREDENTIALS
 
 
-class Instance:
-    """What the agents beside the broker can see (bus.agent.Host)."""
-
-    def __init__(self, plan: Plan, journal: Journal, router: Router) -> None:
-        self._plan = plan
-        self._journal = journal
-        self._router = router
-        self.supervisor: Supervisor | None = None
-        self._broken: frozenset[str] = frozenset()
-        self._components: Components | None = None
-
-    def connections(self) -> Sequence[Connection]:
-        """All clients that stay."""
-        return list(self._router.connections)
-
-    def components(self) -> Components:
-        """Names of what runs, names of what failed, and warnings."""
-        away = self._router.away()
-        broken = frozenset(self.supervisor.failed if self.supervisor else ()) | away
-        if self._components is None or broken != self._broken:
-            named = {**{kind.name: kind.components for kind, _ in self._plan.agents}, **self._plan.remote}
-            running = [part for name, parts in named.items() if name not in broken for part in parts]
-            failed = [*self._plan.failed, *(part for name in broken - away for part in named[name])]
-            self._broken, self._components = broken, (running, failed, list(self._plan.failed.values()))
-        return self._components
-
-    async def read_events(self, since: int, stream: str | None, limit: int) -> tuple[Sequence[StoredEvent], int]:
-        """Events after a position, and the head of the log."""
-        found = await self._journal.read(since, stream=stream, limit=limit)
-        return found, self._journal.head
-
-
-def sweeper(session: LocalSession, exchange: Exchange, topics: Topics) -> Callable[[Message], None]:
-    """Takes back what an agent has retained once it is gone, so that nobody mistakes it for the present."""
-
-    def on_presence(message: Message) -> None:
-        if orjson.loads(message.payload)["alive"]:
-            return
-        owner = f"agent.{message.topic.rpartition('/')[2]}"
-        for stale in exchange.retained_store.match(f"{topics.instance}/#"):
-            if stale.sender.client_id == owner and stale.topic != message.topic:
-                session.publish(stale.topic, b"", retain=True)
-
-    return on_presence
-
-
-def publisher(session: LocalSession, topics: Topics, epoch: str) -> Callable[[Sequence[StoredEvent]], None]:
-    """Publishes committed events, and then the head of the log."""
-
-    def publish(events: Sequence[StoredEvent]) -> None:
-        for event in events:
-            session.publish(topics.event(event.stream, event.type), dumps(shown(event)))
-        if events:
-            session.publish(topics.log_head, dumps({"epoch": epoch, "seq": events[-1].seq}), retain=True)
-
-    return publish
-
-
-def shown(event: StoredEvent) -> dict[str, Any]:
-    """An event as topics and `events.read` have it."""
-    return {
-        "seq": event.seq,
-        "time": event.time,
-        "stream": event.stream,
-        "type": event.type,
-        "actor": event.actor,
-        "data": event.data,
-    }
-
-
 @asynccontextmanager
 async def running(plan: Plan) -> AsyncIterator[str]:
     """Runs the plan; yields the ready line once the listeners answer."""
@@ -170,61 +98,60 @@ async def running(plan: Plan) -> AsyncIterator[str]:
     authenticator = KeyedNetworks(agent_key(plan.data))
     store = LmdbLog.open(own / "log", segment_bytes=plan.config.log.segment_bytes)
     async with Journal(store) as journal, Broker(exchange, authenticator, plan.broker) as broker:
+        folds = Folds(store, Snapshots(own / "snapshots", store.epoch), [*plan.folds])
+        await journal.ask(lambda _: folds.restore(journal.head))
+        router = await _router(plan, exchange, topics, journal)
+        components = {**{kind.name: kind.components for kind, _ in plan.agents}, **plan.remote}
+        host = BrokerHost(router, journal, folds, components, plan.failed)
         session = LocalSession(exchange, Identity("printbus", Role.BUS, transport="local"))
         session.subscribe(topics.agents, sweeper(session, exchange, topics))
-        journal.on_commit(publisher(session, topics, str(store.epoch)))
-        router_session = LocalSession(
-            exchange,
-            Identity("printbus.router", Role.BUS, transport="local"),
-            urgent=Router.urgent,
-            overflow=lambda message: router.overflow(message),
-        )
-        router = Router(
-            router_session,
-            topics,
-            METHODS,
-            Audit(journal),
-            groups=plan.config.groups,
-            answer_bytes=plan.broker.limits.packet_bytes - PACKET_OVERHEAD,
-        )
-        router.recover(await journal.read(max(journal.head - RECENT, 0), stream=STREAM, limit=RECENT))
-        exchange.add_listener(on_disconnect=lambda who: router.closed(who.client_id))
-        host = Instance(plan, journal, router)
         async with asyncio.TaskGroup() as tasks:
-            running_tasks = _start(plan, tasks, exchange, topics, journal, router, host)
+            supervisor = host.supervisor = Supervisor(exchange, topics, plan.data, journal, router, host)
+            started = _start(plan, tasks, router, supervisor)
+            LogPublisher(
+                session, topics, journal, folds, {kind.name: owner for kind, owner in plan.folds.items()}
+            ).start()
             session.publish(topics.server_status, b'{"server":"online"}', retain=True)
-            session.publish(topics.log_head, dumps({"epoch": str(store.epoch), "seq": journal.head}), retain=True)
             bridge = await _bridge(plan, exchange, topics, authenticator)
             gc.collect()
             gc.freeze()
-            host_name, port = broker.addresses[0][:2]
-            mqtt = f"mqtt://{host_name}:{port}"
             try:
-                yield f"printbus ready {bridge.url} {mqtt}" if bridge else f"printbus ready {mqtt}"
+                yield _ready_line(broker, bridge)
             finally:
                 session.publish(topics.server_status, b'{"server":"offline"}', retain=True)
                 if bridge:
                     await bridge.stop()
-                for task in running_tasks:
+                for task in started:
                     task.cancel()
+        await journal.ask(lambda _: folds.save())
 
 
-def _start(
-    plan: Plan,
-    tasks: asyncio.TaskGroup,
-    exchange: Exchange,
-    topics: Topics,
-    journal: Journal,
-    router: Router,
-    host: Instance,
-) -> list["asyncio.Task[None]"]:
+def _ready_line(broker: Broker, bridge: Any) -> str:
+    host, port = broker.addresses[0][:2]
+    listening = [bridge.url] if bridge else []
+    return " ".join(("printbus ready", *listening, f"mqtt://{host}:{port}"))
+
+
+async def _router(plan: Plan, exchange: Exchange, topics: Topics, journal: Journal) -> Router:
+    session = LocalSession(
+        exchange,
+        Identity("printbus.router", Role.BUS, transport="local"),
+        urgent=Router.urgent,
+        overflow=lambda message: router.overflow(message),
+    )
+    answer_bytes = plan.broker.limits.packet_bytes - PACKET_OVERHEAD
+    router = Router(session, topics, METHODS, Audit(journal), groups=plan.config.groups, answer_bytes=answer_bytes)
+    router.recover(await journal.read(max(journal.head - RECENT, 0), stream=STREAM, limit=RECENT))
+    exchange.add_listener(on_disconnect=lambda who: router.closed(who.client_id))
+    return router
+
+
+def _start(plan: Plan, tasks: asyncio.TaskGroup, router: Router, supervisor: Supervisor) -> list["asyncio.Task[None]"]:
     required_rows([kind for kind, _ in plan.agents], dict(METHODS))
     started = [tasks.create_task(router.run(lambda: None), name="router")]
-    supervisor = host.supervisor = Supervisor(exchange, topics, plan.data, journal, router, host)
     for name in plan.remote:
         router.expect(name)
     for kind, settings in plan.agents:
-        exchange.sessions.reserve(f"agent.{kind.name}")
         started.append(tasks.create_task(supervisor.keep(kind, settings), name=f"agent {kind.name}"))
     return started
 

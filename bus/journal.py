@@ -12,7 +12,7 @@ from operator import attrgetter
 from queue import SimpleQueue
 from threading import Thread
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Self, TypeVar
 from uuid import UUID, uuid4
 
 from .errors import BusError, Unavailable
@@ -29,6 +29,8 @@ LAZY_SECONDS: Final = 5.0
 
 Listener = Callable[[Sequence[StoredEvent]], None]
 Entry = tuple[Append, "asyncio.Future[Position] | None"]
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -142,6 +144,10 @@ class Journal:
             self._readers, partial(self._log.read, after, stream=stream, limit=limit)
         )
         return found[: bisect_right(found, self.head, key=_seq)]
+
+    async def ask(self, work: Callable[[EventLog], T]) -> T:
+        """What `work` finds in the log, on the thread that reads."""
+        return await self._loop.run_in_executor(self._readers, work, self._log)
 
     async def compact(self, retention: Retention) -> Position:
         """Drop segments as `retention` says, now; the first readable position."""

@@ -95,6 +95,7 @@ class Supervisor:
     async def keep(self, kind: type[Agent], settings: Settings) -> None:
         """Runs an agent until cancelled."""
         port = self._router.attach(kind.name)
+        self._exchange.sessions.reserve(f"agent.{kind.name}")  # also while it is being restarted
         loop = asyncio.get_running_loop()
         backoff = FIRST_BACKOFF
         while True:

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from .base import Bool, Flags, Int, Method, Model, NoParams, Params, Permission
+from .base import Bool, Flags, Float, Int, Method, Model, NoParams, Params, Permission
 
 OWNER = "core"
 
@@ -12,31 +12,35 @@ OWNER = "core"
 class InfoParams(Params):
     """`raw` keeps line breaks in warnings, otherwise they are shown as `<br/>`."""
 
-    raw: Bool = False
+    raw: Bool = Field(False, description="Whether warnings keep their line breaks.")
 
 
 class Info(Model):
     """What runs here, and how it is."""
 
-    klippy_connected: bool
-    klippy_state: Literal["disconnected", "startup", "ready", "error", "shutdown"]
-    components: list[str]
-    failed_components: list[str]
-    registered_directories: list[str]
-    warnings: list[str]
-    websocket_count: int
-    moonraker_version: str
-    missing_klippy_requirements: list[str]
-    api_version: list[int]
+    klippy_connected: bool = Field(description="Whether there is a link to Klipper, whatever its state.")
+    klippy_state: Literal["disconnected", "startup", "ready", "error", "shutdown"] = Field(
+        description="Ready once all objects are subscribed and printing is possible."
+    )
+    components: list[str] = Field(description="What runs.")
+    failed_components: list[str] = Field(description="What is configured and could not start, or has failed since.")
+    registered_directories: list[str] = Field(description="Roots of the file manager.")
+    warnings: list[str] = Field(description="For people, in HTML unless `raw` was asked for.")
+    websocket_count: int = Field(description="Open websockets that speak JSON-RPC.")
+    moonraker_version: str = Field(description="The Moonraker release whose API this is.")
+    missing_klippy_requirements: list[str] = Field(
+        description="Sections that Klipper's configuration lacks, without which front ends cannot work fully."
+    )
+    api_version: list[int] = Field(description="Of Moonraker's API: major, minor, patch.")
     api_version_string: str
-    plugins: list[str]
-    failed_plugins: list[str]
+    plugins: list[str] = Field(description="The same as `components`, for older clients.")
+    failed_plugins: list[str] = Field(description="The same as `failed_components`, for older clients.")
 
 
 class WebsocketId(Model):
     """The caller's connection, 0 where it has none."""
 
-    websocket_id: int
+    websocket_id: int = Field(description="Positive; 0 over the shared MQTT topic and HTTP, which have no connection.")
 
 
 ClientType = Annotated[
@@ -50,42 +54,42 @@ class IdentifyParams(Params):
 
     client_name: str
     version: str
-    type: ClientType
-    url: str
-    access_token: str | None = None
-    api_key: str | None = None
+    type: ClientType = Field(description="In any case; an `agent` may call agent methods, and its name must be unique.")
+    url: str = Field(description="The client's home page.")
+    access_token: str | None = Field(None, description="Logs the connection in.")
+    api_key: str | None = Field(None, description="Logs the connection in.")
 
 
 class Identified(Model):
     """The caller's connection, 0 where it has none."""
 
-    connection_id: int
+    connection_id: int = Field(description="As in `server.websocket.id`.")
 
 
 class EventsParams(Params):
     """Events after `since`, at most `limit`, of one stream or of all."""
 
-    since: Annotated[Int, Field(ge=0)] = 0
+    since: Annotated[Int, Field(ge=0, description="A sequence number; 0 is the beginning.")] = 0
     limit: Annotated[Int, Field(ge=1, le=5000)] = 500
-    stream: str | None = None
+    stream: str | None = Field(None, description="Only this stream: `printer`, `print`, `commands`.")
 
 
 class Event(Model):
     """One fact: `seq` orders, `time` (Unix) is only for showing."""
 
-    seq: int
-    time: float
+    seq: int = Field(description="The position in the log, from 1; the only order there is.")
+    time: float = Field(description="Unix seconds; clocks can jump, so only for showing.")
     stream: str
-    type: str
-    actor: dict[str, Any] | None
-    data: dict[str, Any]
+    type: str = Field(description="What happened, with the version of its data, such as `print.started.1`.")
+    actor: dict[str, Any] | None = Field(description="Who asked for it: user, transport, client; null: nobody did.")
+    data: dict[str, Any] = Field(description="Depends on the type.")
 
 
 class Events(Model):
     """Events in order, and the sequence number of the newest one in the log."""
 
     events: list[Event]
-    head: int
+    head: int = Field(description="The sequence number of the newest event there is, read or not.")
 
 
 INFO = Method(
@@ -126,6 +130,21 @@ EVENTS_READ = Method(
 )
 
 
+class StateParams(Params):
+    """Which fold, and when: after an event (`seq`), at a time (Unix seconds), or now."""
+
+    fold: str
+    seq: Annotated[Int | None, Field(ge=0)] = None
+    time: Float | None = None
+
+
+class PastState(Model):
+    """The state that the events up to then give."""
+
+    fold: str
+    state: Any
+
+
 class NewFact(Params):
     """One fact to record; `type` is explicit and versioned."""
 
@@ -139,7 +158,7 @@ class AppendParams(Params):
 
     stream: str
     events: list[NewFact]
-    append_id: str
+    append_id: str = Field(description="A UUID of the caller's choice.")
 
 
 class Appended(Model):
@@ -148,6 +167,15 @@ class Appended(Model):
     seq: int
 
 
+EVENTS_STATE = Method(
+    "events.state",
+    StateParams,
+    PastState,
+    OWNER,
+    Permission.READ,
+    ("GET /events/state",),
+    summary="What the events up to a moment amount to.",
+)
 EVENTS_APPEND = Method(
     "events.append",
     AppendParams,

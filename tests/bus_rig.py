@@ -11,8 +11,10 @@ import orjson
 from bus.access import AccessRules, Identity, Role
 from bus.agent import Agent, Settings
 from bus.audit import Audit
+from bus.errors import NotFound
 from bus.exchange import Exchange
-from bus.instance import publisher
+from bus.fold import Folds, Snapshots
+from bus.host import LogPublisher
 from bus.journal import Journal
 from bus.log import MemoryLog
 from bus.message import Message
@@ -100,6 +102,10 @@ class NoHost:
         """No events."""
         return [], 0
 
+    async def fold_state(self, name: str, seq: int | None, time: float | None) -> Any:
+        """No fold."""
+        raise NotFound(name)
+
 
 @asynccontextmanager
 async def bus_with(
@@ -110,9 +116,11 @@ async def bus_with(
     log: MemoryLog | None = None,
 ) -> AsyncIterator[Rig]:
     """A running bus with these agents, and places for remote ones."""
-    async with Journal(log or MemoryLog()) as journal, asyncio.TaskGroup() as tasks:
+    journal_log = log or MemoryLog()
+    async with Journal(journal_log) as journal, asyncio.TaskGroup() as tasks:
         rig = Rig(journal, methods)
-        journal.on_commit(publisher(rig.bus, rig.topics, "epoch"))
+        folds = Folds(journal_log, Snapshots(data, journal_log.epoch), [])
+        LogPublisher(rig.bus, rig.topics, journal, folds, {}).start()
         rig.router.recover(await journal.read(stream="commands", limit=1000))
         rig.exchange.add_listener(on_disconnect=lambda who: rig.router.closed(who.client_id))
         running = [tasks.create_task(rig.router.run(lambda: None), name="router")]

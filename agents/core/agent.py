@@ -120,6 +120,12 @@ class Core(Agent):
         ]
         return server.Events.model_construct(events=events, head=head)
 
+    @implements(server.EVENTS_STATE)
+    async def past(self, params: server.StateParams, call: Call) -> server.PastState:
+        """The state of a fold, now or as it was."""
+        state = await self._host.fold_state(params.fold, params.seq, params.time)
+        return server.PastState(fold=params.fold, state=state)
+
     @implements(server.EVENTS_APPEND)
     async def append(self, params: server.AppendParams, call: Call) -> server.Appended:
         """Records facts of an agent in another process."""

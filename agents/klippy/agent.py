@@ -21,6 +21,7 @@ from .link import LOST, NOT_CONNECTED, Link, connect, settle
 from .prints import ENDED, PAUSED, RESUMED, STARTED
 from .publishing import Publisher
 from .state import State
+from .story import LastPrint
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +57,7 @@ class Klippy(Agent):
 
     name = "klippy"
     components = ("klippy_connection", "klippy_apis")
+    folds = (LastPrint,)
     settings_model = KlippySettings
     settings: KlippySettings
 

@@ -20,7 +20,7 @@ from tests.program import Addresses, running
 DATA = Path(__file__).parents[1] / "data" / "api"
 CATALOGUE = {row["rpc"]: row for row in json.loads((DATA / "catalogue.json").read_text()) if row["rpc"]}
 NOTIFICATIONS = {entry["name"] for entry in json.loads((DATA / "notifications.json").read_text())}
-OURS = {"events.read", "events.append"}  # what the reference has not
+OURS = {"events.read", "events.state", "events.append"}  # what the reference has not
 KNOWN = sorted(set(METHODS) - OURS)
 
 Json = dict[str, Any]
@@ -32,6 +32,7 @@ VALID: dict[str, Json] = {
     "server.websocket.id": {},
     "server.connection.identify": {"client_name": "t", "version": "1", "type": "Web", "url": "http://t"},
     "events.read": {"limit": 5},
+    "events.state": {"fold": "last_print", "seq": 3},
     "printer.info": {},
     "printer.objects.list": {},
     "printer.objects.query": {"objects": {"toolhead": ["position", "nosuch"], "nosuch": None, "extruder": None}},
@@ -71,6 +72,8 @@ INVALID: list[tuple[str, Json, int]] = [
     ("server.connection.identify", {"client_name": "x", "version": "1", "type": "bad", "url": "u"}, 400),
     ("events.read", {"since": -1}, 400),
     ("events.read", {"limit": "many"}, 400),
+    ("events.state", {}, 400),
+    ("events.state", {"fold": "last_print", "seq": 1, "time": 2}, 400),
 ]
 
 

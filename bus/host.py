@@ -1,0 +1,131 @@
+"""What stands between the log and the topics beside the broker: published events and folds, and what agents may see."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import orjson
+
+from .agent import Components, Connection
+from .envelope import dumps
+from .errors import InvalidParams, NotFound
+from .exchange import Exchange
+from .fold import Folds, as_of
+from .journal import Journal
+from .log import StoredEvent
+from .message import Message
+from .router import Router
+from .session import LocalSession
+from .supervisor import Supervisor
+from .topics import Topics
+
+
+class BrokerHost:
+    """What the agents beside the broker can see (bus.agent.Host); components are listed by the agent they belong to."""
+
+    def __init__(
+        self,
+        router: Router,
+        journal: Journal,
+        folds: Folds,
+        components: Mapping[str, Sequence[str]],
+        failed: Mapping[str, str],
+    ) -> None:
+        self.supervisor: Supervisor | None = None
+        self._router = router
+        self._journal = journal
+        self._folds = folds
+        self._named = components
+        self._failed = failed
+        self._shown: tuple[frozenset[str], Components] | None = None
+
+    def connections(self) -> Sequence[Connection]:
+        """All clients that stay."""
+        return list(self._router.connections)
+
+    def components(self) -> Components:
+        """Names of what runs, names of what failed, and warnings."""
+        away = self._router.away()
+        down = frozenset(self.supervisor.failed if self.supervisor else ()) | away
+        if self._shown is None or self._shown[0] != down:
+            running = [part for name, parts in self._named.items() if name not in down for part in parts]
+            failed = [*self._failed, *(part for name in sorted(down - away) for part in self._named[name])]
+            self._shown = down, (running, failed, list(self._failed.values()))
+        return self._shown[1]
+
+    async def read_events(self, since: int, stream: str | None, limit: int) -> tuple[Sequence[StoredEvent], int]:
+        """Events after a position, and the head of the log."""
+        found = await self._journal.read(since, stream=stream, limit=limit)
+        return found, self._journal.head
+
+    async def fold_state(self, name: str, seq: int | None, time: float | None) -> Any:
+        """The state of a fold, now or as it was after an event or at a time; raises NotFound or InvalidParams."""
+        kind = self._folds.kinds.get(name)
+        if kind is None:
+            raise NotFound(f"No fold is called {name}; known: {', '.join(self._folds.kinds)}")
+        if seq is None and time is None:
+            return self._folds.state(name)
+        if seq is not None and time is not None:
+            raise InvalidParams("Either seq or time says when, not both")
+        return await self._journal.ask(partial(as_of, kind, seq=seq, time=time))
+
+
+def sweeper(session: LocalSession, exchange: Exchange, topics: Topics) -> Callable[[Message], None]:
+    """Takes back what an agent has retained once it is gone, so that nobody mistakes it for the present."""
+
+    def on_presence(message: Message) -> None:
+        if orjson.loads(message.payload)["alive"]:
+            return
+        owner = f"agent.{message.topic.rpartition('/')[2]}"
+        for stale in exchange.retained_store.match(f"{topics.instance}/#"):
+            if stale.sender.client_id == owner and stale.topic != message.topic:
+                session.publish(stale.topic, b"", retain=True)
+
+    return on_presence
+
+
+class LogPublisher:
+    """Publishes committed events in order, the folds that they changed, and the head of the log."""
+
+    def __init__(
+        self, session: LocalSession, topics: Topics, journal: Journal, folds: Folds, owners: Mapping[str, str]
+    ) -> None:
+        self._session = session
+        self._topics = topics
+        self._journal = journal
+        self._folds = folds
+        self._owners = owners
+
+    def start(self) -> None:
+        """Publishes what is, and from now on what is added."""
+        for name in self._folds.kinds:
+            self._publish_fold(name)
+        self._publish_head(self._journal.head)
+        self._journal.on_commit(self._committed)
+
+    def _committed(self, events: Sequence[StoredEvent]) -> None:
+        for event in events:
+            self._session.publish(self._topics.event(event.stream, event.type), dumps(shown(event)))
+        for fold in self._folds.feed(events):
+            self._publish_fold(fold.name)
+        self._publish_head(events[-1].seq)
+
+    def _publish_fold(self, name: str) -> None:
+        topic = self._topics.state(self._owners[name], name)
+        self._session.publish(topic, dumps(self._folds.state(name)), retain=True)
+
+    def _publish_head(self, seq: int) -> None:
+        head = {"epoch": str(self._journal.epoch), "seq": seq}
+        self._session.publish(self._topics.log_head, dumps(head), retain=True)
+
+
+def shown(event: StoredEvent) -> dict[str, Any]:
+    """An event as topics and `events.read` have it."""
+    return {
+        "seq": event.seq,
+        "time": event.time,
+        "stream": event.stream,
+        "type": event.type,
+        "actor": event.actor,
+        "data": event.data,
+    }
