@@ -20,16 +20,6 @@ class Commands:
         """The result as JSON; raises CallFailed with what the method answered, or Unavailable."""
         if self._waiting >= self._limit:
             raise Unavailable("Too many requests are waiting")
-        self._waiting += 1
-        try:
-            success, body = await self._answer(method, params, actor, connection)
-        finally:
-            self._waiting -= 1
-        if success:
-            return body
-        raise CallFailed(orjson.loads(body))
-
-    async def _answer(self, method: str, params: bytes, actor: bytes, connection: int) -> tuple[bool, bytes]:
         ended: asyncio.Future[tuple[bool, bytes]] = asyncio.get_running_loop().create_future()
 
         def answered(success: bool, body: bytes) -> None:
@@ -40,8 +30,14 @@ class Commands:
             number = self._caller.start(method, params, actor, answered, connection=connection)
         except PermissionError:
             raise Forbidden("Not allowed here") from None
+        self._waiting += 1
         try:
-            return await ended
+            success, body = await ended
         except asyncio.CancelledError:
             self._caller.forget(number)
             raise
+        finally:
+            self._waiting -= 1
+        if success:
+            return body
+        raise CallFailed(orjson.loads(body))

@@ -11,7 +11,6 @@ from .arguments import Arguments
 from .auth import Seen
 
 BODY_SECONDS = 30.0  # for a whole body to arrive
-NO_ARGUMENTS = Arguments(b"", b"", b"")
 
 
 class Request:
@@ -26,13 +25,16 @@ class Request:
         self.seen = seen
         self.address = address
 
+    @property
+    def bare(self) -> bool:
+        """Whether neither query nor body came along."""
+        seen = self.seen
+        return not self._scope["query_string"] and b"content-length" not in seen and b"transfer-encoding" not in seen
+
     async def arguments(self) -> Arguments:
         """Query and body; raises TooLarge and InvalidParams."""
         body = await self.body()
-        query = self._scope["query_string"]
-        if not body and not query:
-            return NO_ARGUMENTS
-        return Arguments(query, self.seen.get(b"content-type", b""), body)
+        return Arguments(self._scope["query_string"], self.seen.get(b"content-type", b""), body)
 
     async def body(self) -> bytes:
         """The whole body; raises TooLarge as soon as it is known to be."""

@@ -10,12 +10,12 @@ from schemas import AnyMethod, Arguments
 from .arguments import Params
 from .clients import Clients, actor
 from .commands import Commands
-from .requests import NO_ARGUMENTS, Request
+from .requests import Request
 
 Endpoint = Callable[[Request], Awaitable[bytes]]
 Routes = dict[str, dict[str, Endpoint]]
 
-NO_PARAMS = b"{}"
+NO_PARAMS, NO_OBJECTS = b"{}", b'{"objects":{}}'
 KEPT = 1000  # actors remembered by address
 
 
@@ -70,12 +70,12 @@ def _guarded(endpoint: Endpoint, check: Callable[[Request], None]) -> Endpoint:
 
 def _calling(row: AnyMethod, commands: Commands, actors: Actors) -> Endpoint:
     name, by_object = row.name, row.flags.arguments is Arguments.OBJECTS
+    no_params = NO_OBJECTS if by_object else NO_PARAMS
 
     async def call(request: Request) -> bytes:
-        arguments = await request.arguments()
-        if arguments is NO_ARGUMENTS and not by_object:
-            params = NO_PARAMS
-        else:
+        params = no_params
+        if not request.bare:
+            arguments = await request.arguments()
             params = _encoded(arguments.objects() if by_object else arguments.named())
         return await commands.run(name, params, actors.of(request.address))
 
