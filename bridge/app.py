@@ -86,9 +86,10 @@ class Bridge:
         await self._server.stop()
 
     def lost(self) -> None:
-        """The session has lost the broker: what waits fails, and Klipper is out of sight for all websockets."""
+        """The session has lost the broker: what waits fails, and websockets are closed: their requests are lost."""
         self._caller.lost()
         self._clients.lost()
+        self._door.part()
 
     def restored(self) -> None:
         """The session is back: says again which websockets are open."""

@@ -8,7 +8,7 @@ from bus.errors import BusError, Forbidden, NotFound, Unavailable
 
 from .auth import Gate, Seen, watched
 from .clients import Clients, actor
-from .frames import GOING_AWAY
+from .frames import GOING_AWAY, SERVICE_RESTART
 from .handshake import Handshake, acceptance, parse, refusal
 from .mqtt_socket import SUBPROTOCOL, MqttFactory, MqttSocket
 from .rpc_socket import RpcSocket
@@ -77,6 +77,11 @@ class Door:
         except TimeoutError:
             for wire in list(self._open):
                 wire.abort()
+
+    def part(self) -> None:
+        """Tells all that they have to begin anew (1012): what they have asked is lost."""
+        for wire in list(self._open):
+            wire.close(SERVICE_RESTART, "the broker is not connected")
 
     def ping(self) -> None:
         """Asks all whether they are still there."""

@@ -31,9 +31,12 @@ def _model(value: Any) -> Any:
 
 
 def id_of(request: Any) -> bytes:
-    """The id of a request as JSON bytes, `null` where it has none."""
+    """The id of a request as JSON bytes, `null` where it has none or one that no answer could repeat."""
     wanted = request.get("id") if isinstance(request, dict) else None
-    return NULL if wanted is None else orjson.dumps(wanted)
+    try:
+        return NULL if wanted is None else orjson.dumps(wanted)
+    except orjson.JSONEncodeError:  # nested deeper than what can be written
+        return NULL
 
 
 def request_of(message: Any) -> tuple[str, dict[str, Any]]:

@@ -160,12 +160,13 @@ async def _bridge(plan: Plan, exchange: Exchange, topics: Topics, authenticator:
     if plan.bridge is None:
         return None
     identity = Identity(BRIDGE, Role.BRIDGE, f"bridge:{uuid4().hex}", transport="local")
-    session = LocalSession(exchange, identity)
+    kind = bridge_part("class")
+    session = LocalSession(exchange, identity, urgent=kind.urgent)
 
     def mqtt(write: Callable[[bytes], None], close: Callable[[], None], address: str) -> Wire:
         return Wire(exchange, authenticator, write=write, close=close, address=address, transport="mqtt+ws")
 
-    bridge = bridge_part("class")(session, topics, BRIDGE, plan.bridge, mqtt=mqtt)
+    bridge = kind(session, topics, BRIDGE, plan.bridge, mqtt=mqtt)
     await bridge.start()
     return bridge
 

@@ -288,20 +288,23 @@ def test_too_many_websockets_are_refused_until_one_ends(run: Run[None], limits: 
     run(main())
 
 
-def test_without_a_broker_requests_fail_at_once_and_the_connection_stays(run: Run[None]) -> None:
+def test_a_lost_broker_closes_websockets_with_1012_and_new_ones_wait_for_it(run: Run[None]) -> None:
     async def main() -> None:
-        async with running() as behind, websocket(behind.port) as client:
-            await client.call("server.info")
-            behind.bridge.lost()
-            assert await client.receive() == {"jsonrpc": "2.0", "method": "notify_klippy_disconnected"}
-            assert (await client.call("server.info", request_id=7)) == error(503, "The broker is not connected", 7)
-            client.send("{bad")
-            assert (await client.receive())["id"] is None
-            behind.wire.published.clear()
-            behind.bridge.restored()
-            ((_, news),) = announced(behind)
-            assert news == {"open": True, "actor": ACTOR}
-            assert (await client.call("server.info"))["result"] == INFO
+        async with running() as behind:
+            async with websocket(behind.port) as first:
+                await first.call("server.info")
+                behind.bridge.lost()
+                assert await first.receive() == {"jsonrpc": "2.0", "method": "notify_klippy_disconnected"}
+                assert await first.close_code() == 1012
+            async with websocket(behind.port) as client:
+                refused = await client.call("server.info", request_id=7)
+                assert refused == error(503, "The broker is not connected", 7)
+                client.send("{bad")
+                assert (await client.receive())["id"] is None
+                behind.wire.published.clear()
+                behind.bridge.restored()
+                assert {"open": True, "actor": ACTOR} in [news for _, news in announced(behind)]
+                assert (await client.call("server.info"))["result"] == INFO
 
     run(main())
 
