@@ -1,12 +1,14 @@
 """What is said on the bus: the method table, models and notifications."""
 
-from . import printer, server
+from . import printer, rpc, server
 from .base import AnyMethod, Arguments, Flags, Method, Model, NoParams, Notification, Params, Permission, table
 
-METHODS = table(printer, server)
+NAMESPACES = (printer, rpc, server)
+METHODS = table(*NAMESPACES)
 
 __all__ = [
     "METHODS",
+    "NAMESPACES",
     "AnyMethod",
     "Arguments",
     "Flags",
@@ -17,6 +19,7 @@ __all__ = [
     "Params",
     "Permission",
     "printer",
+    "rpc",
     "server",
     "table",
 ]

@@ -110,10 +110,15 @@ class Method(Generic[P, R]):
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """A broadcast `notify_*`: its name and what it is sent for."""
+    """A `notify_*`: its name, what it is sent for, and the type of its positional params (None: it has no params).
+
+    All clients get it, or, where it is `private`, one connection.
+    """
 
     name: str
     when: str
+    params: Any = None
+    private: bool = False
 
 
 AnyMethod = Method[Any, Any]

@@ -15,23 +15,23 @@ class Info(Model):
     """Klipper's identity and state."""
 
     state: Literal["ready", "startup", "error", "shutdown"]
-    state_message: str
-    hostname: str
-    klipper_path: str
-    python_path: str
+    state_message: str = Field(description="The state in words, with the reason and what can be done about it.")
+    hostname: str = Field(description="The machine that Klipper runs on.")
+    klipper_path: str = Field(description="The folder of Klipper's sources.")
+    python_path: str = Field(description="The interpreter that runs it.")
     process_id: int | None = None
     user_id: int | None = None
     group_id: int | None = None
-    log_file: str | None
-    config_file: str
-    software_version: str
+    log_file: str | None = Field(description="The path of Klipper's log, null where it writes none.")
+    config_file: str = Field(description="The path of Klipper's main configuration file.")
+    software_version: str = Field(description="As git describes Klipper's sources.")
     cpu_info: str
 
 
 class ObjectsList(Model):
     """Names that can be queried."""
 
-    objects: list[str]
+    objects: list[str] = Field(description="Names with their sections, such as `heater_fan hotend`.")
 
 
 ObjectFields = dict[str, list[str] | None]
@@ -40,39 +40,39 @@ ObjectFields = dict[str, list[str] | None]
 class ObjectsParams(Params):
     """Which objects: null means all fields, a list only those."""
 
-    objects: ObjectFields
+    objects: ObjectFields = Field(description="Fields by object: null means all, a list only those.")
 
 
 class SubscribeParams(ObjectsParams):
     """Which objects to follow; `connection_id` names the websocket when asked over HTTP."""
 
-    connection_id: Int | None = None
+    connection_id: Int | None = Field(None, description="The websocket that is to get the updates; over HTTP only.")
 
 
 class ObjectsStatus(Model):
     """Values by object and field, at Klipper's monotonic `eventtime`."""
 
-    eventtime: float
-    status: dict[str, dict[str, Any]]
+    eventtime: float = Field(description="Seconds of Klipper's own clock, which only goes forward; not a time of day.")
+    status: dict[str, dict[str, Any]] = Field(description="Value by field, by object; an unknown field is null.")
 
 
 class Subscription(ObjectsStatus):
     """The full first state; over MQTT also the topics that carry the changes."""
 
-    topics: list[str] | None = None
+    topics: list[str] | None = Field(None, description="Over MQTT: where the changes are published.")
     revision: int | None = Field(None, description="The last change that the status contains; internal.")
 
 
 class ScriptParams(Params):
     """Gcode, one command a line."""
 
-    script: str
+    script: str = Field(description="Commands, one a line.")
 
 
 class PrintParams(Params):
     """A file relative to the gcodes root."""
 
-    filename: str
+    filename: str = Field(description="A path relative to the gcodes root.")
 
 
 def _both(path: str) -> tuple[str, str]:
@@ -228,5 +228,10 @@ PRINT_CANCEL = Method(
 KLIPPY_READY = Notification("notify_klippy_ready", "Klipper has become ready.")
 KLIPPY_SHUTDOWN = Notification("notify_klippy_shutdown", "Klipper has shut down.")
 KLIPPY_DISCONNECTED = Notification("notify_klippy_disconnected", "The link to Klipper is gone, with all subscriptions.")
-GCODE_RESPONSE = Notification("notify_gcode_response", "Klipper has printed a line.")
-STATUS_UPDATE = Notification("notify_status_update", "Subscribed objects changed; sent to the subscriber only.")
+GCODE_RESPONSE = Notification("notify_gcode_response", "Klipper has printed a line.", tuple[str])
+STATUS_UPDATE = Notification(
+    "notify_status_update",
+    "Subscribed objects changed: their changed fields, and Klipper's clock; over MQTT it is `klipper/status`.",
+    tuple[dict[str, dict[str, Any]], float],
+    private=True,
+)

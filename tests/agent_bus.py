@@ -15,6 +15,7 @@ from bus.errors import BusError
 from bus.log import NewEvent
 from bus.topics import Topics
 from schemas import AnyMethod
+from schemas.events import EVENTS
 
 ALICE = Actor("alice", "websocket", "10.0.0.5")
 WAIT = 5.0  # seconds
@@ -54,6 +55,8 @@ class RecordingBus:
             raise self.failing
         for event in events:
             dumps({"data": event.data, "actor": event.actor})
+            if event.type in EVENTS:
+                EVENTS[event.type].data.model_validate(event.data)
             self.events.append((stream, event))
         self._changed.set()
         return len(self.events)

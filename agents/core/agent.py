@@ -1,5 +1,6 @@
 """The core agent: server.info, connections and the event log, beside the broker."""
 
+import asyncio
 from typing import Any
 from uuid import UUID
 
@@ -9,7 +10,7 @@ from bus.agent import Agent, Bus, Call, Components, Host, Raw, Settings, impleme
 from bus.envelope import dumps
 from bus.errors import InvalidParams, Unauthenticated
 from bus.log import NewEvent
-from schemas import NoParams, printer, server
+from schemas import NoParams, printer, rpc, server
 
 API_VERSION = (1, 5, 0)  # the Moonraker API that is answered
 MOONRAKER_VERSION = "0.11.0"
@@ -30,6 +31,7 @@ class Core(Agent):
         self._printer: dict[str, Any] = DISCONNECTED
         self._shown_for: tuple[bool, int, dict[str, Any], Components] | None = None
         self._shown = Raw()
+        self._methods = Raw()  # as OpenRPC, once somebody has asked
 
     async def run(self) -> None:
         """Follows the printer's state."""
@@ -135,3 +137,15 @@ class Core(Agent):
             raise InvalidParams("Argument append_id: expected a UUID") from None
         events = [NewEvent(fact.type, fact.data, fact.actor) for fact in params.events]
         return server.Appended(seq=await self.bus.append(params.stream, events, append_id=append_id))
+
+    @implements(rpc.DISCOVER)
+    async def discover(self, params: NoParams, call: Call) -> Raw:
+        """The method table, as it was generated."""
+        if not self._methods:
+            self._methods = await asyncio.to_thread(_openrpc)
+        return self._methods
+
+
+def _openrpc() -> Raw:
+    """Without the white space that is there for reviewers."""
+    return Raw(dumps(orjson.loads((rpc.GENERATED / "openrpc.json").read_bytes())))

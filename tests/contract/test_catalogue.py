@@ -20,7 +20,7 @@ from tests.program import Addresses, running
 DATA = Path(__file__).parents[1] / "data" / "api"
 CATALOGUE = {row["rpc"]: row for row in json.loads((DATA / "catalogue.json").read_text()) if row["rpc"]}
 NOTIFICATIONS = {entry["name"] for entry in json.loads((DATA / "notifications.json").read_text())}
-OURS = {"events.read", "events.state", "events.append"}  # what the reference has not
+OURS = {"events.read", "events.state", "events.append", "rpc.discover"}  # what the reference has not
 KNOWN = sorted(set(METHODS) - OURS)
 
 Json = dict[str, Any]
@@ -33,6 +33,7 @@ VALID: dict[str, Json] = {
     "server.connection.identify": {"client_name": "t", "version": "1", "type": "Web", "url": "http://t"},
     "events.read": {"limit": 5},
     "events.state": {"fold": "last_print", "seq": 3},
+    "rpc.discover": {},
     "printer.info": {},
     "printer.objects.list": {},
     "printer.objects.query": {"objects": {"toolhead": ["position", "nosuch"], "nosuch": None, "extruder": None}},

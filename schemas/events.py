@@ -1,0 +1,117 @@
+"""The facts that the event log holds: one row per event type, with the model of its data."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import Field
+
+from .base import Model
+
+
+class Identity(Model):
+    """What Klipper said about itself when it was connected; null where it said nothing."""
+
+    software_version: str | None
+    hostname: str | None
+    process_id: int | None
+    config_file: str | None
+
+
+class Reason(Model):
+    """Klipper's state in words."""
+
+    message: str
+
+
+class Started(Model):
+    """A print has begun."""
+
+    filename: str = Field(description="Relative to the gcodes root.")
+    found: bool = Field(False, description="It was already going on when Klipper was connected.")
+
+
+class Moved(Model):
+    """A print goes on or stands still."""
+
+    filename: str
+
+
+class Ended(Model):
+    """A print is over; times in seconds, filament in millimetres."""
+
+    filename: str
+    how: Literal["completed", "cancelled", "error", "interrupted"] = Field(
+        description="Interrupted: Klipper shut down or went away, and nobody knows more."
+    )
+    print_duration: float = Field(description="Time spent printing, without pauses.")
+    total_duration: float
+    filament_used: float
+    message: str = Field(description="Klipper's reason, empty for a print that was completed.")
+
+
+class Once(Model):
+    """What tells a repeated request from a new one: its UUID, or `mqtt_timestamp` and a digest of the message."""
+
+    client: str
+    id: str | None = None
+    stamp: str | None = None
+    digest: int | None = None
+
+
+class Accepted(Model):
+    """A command that changes something, before it is run."""
+
+    method: str
+    params: dict[str, Any] = Field(description="As they were sent; empty for methods with secrets.")
+    once: Once | None = None
+
+
+class Finished(Model):
+    """How a command ended."""
+
+    command: int = Field(description="The `seq` of its `command.accepted.1`.")
+    method: str
+    outcome: Literal["ok", "error"]
+    code: int | None = Field(None, description="Of the error, as on JSON-RPC.")
+    message: str | None = Field(None, description="Of the error.")
+    result: Any = Field(None, description="Kept for repeats of the request, where it is short.")
+
+
+class Checkpoint(Model):
+    """Earlier events of the stream, repeated because the segments that held them were dropped."""
+
+    part: int = Field(description="From 0.")
+    parts: int
+    events: list[tuple[int, float, str, dict[str, Any] | None, dict[str, Any]]] = Field(
+        description="seq, time, type, actor and data of each."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class EventType:
+    """One type of event; `stream` is None where it can be in any."""
+
+    name: str
+    stream: str | None
+    data: type[Model]
+    when: str
+
+
+EVENTS = {
+    event.name: event
+    for event in (
+        EventType("printer.connected.1", "printer", Identity, "Klipper was connected and has said who it is."),
+        EventType("printer.ready.1", "printer", Reason, "Klipper is ready to print."),
+        EventType("printer.failed.1", "printer", Reason, "Klipper could not start, mostly for its configuration."),
+        EventType("printer.shutdown.1", "printer", Reason, "Klipper has shut down: by itself, or an emergency stop."),
+        EventType("printer.disconnected.1", "printer", Reason, "The link to Klipper is gone."),
+        EventType("print.started.1", "print", Started, "A print has begun."),
+        EventType("print.paused.1", "print", Moved, "The print was paused."),
+        EventType("print.resumed.1", "print", Moved, "The print goes on."),
+        EventType("print.ended.1", "print", Ended, "The print is over, in one way or another."),
+        EventType("command.accepted.1", "commands", Accepted, "Somebody asked for a change, and was let."),
+        EventType("command.ended.1", "commands", Finished, "The change was made, or failed."),
+        EventType("log.checkpoint.1", None, Checkpoint, "Old events of a stream were carried forward."),
+    )
+}
+STREAMS = sorted({event.stream for event in EVENTS.values() if event.stream})

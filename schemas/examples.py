@@ -1,0 +1,93 @@
+"""Examples of calls, by method; loaded for the documents only."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """Params and the result that they could have; `result` is None where the document cannot show one."""
+
+    params: Mapping[str, Any] = field(default_factory=dict)
+    result: Any = "ok"
+
+
+_KLIPPY = {
+    "state": "ready",
+    "state_message": "Printer is ready",
+    "hostname": "voron",
+    "klipper_path": "/home/pi/klipper",
+    "python_path": "/home/pi/klippy-env/bin/python",
+    "process_id": 812,
+    "user_id": 1000,
+    "group_id": 1000,
+    "log_file": "/home/pi/printer_data/logs/klippy.log",
+    "config_file": "/home/pi/printer_data/config/printer.cfg",
+    "software_version": "v0.13.0-190-g5eb07966",
+    "cpu_info": "4 core ARMv7 Processor rev 3 (v7l)",
+}
+_SERVER = {
+    "klippy_connected": True,
+    "klippy_state": "ready",
+    "components": ["application", "jsonrpc", "websockets", "mqtt", "klippy_connection", "klippy_apis"],
+    "failed_components": [],
+    "registered_directories": [],
+    "warnings": [],
+    "websocket_count": 2,
+    "moonraker_version": "0.11.0",
+    "missing_klippy_requirements": [],
+    "api_version": [1, 5, 0],
+    "api_version_string": "1.5.0",
+    "plugins": ["application", "jsonrpc", "websockets", "mqtt", "klippy_connection", "klippy_apis"],
+    "failed_plugins": [],
+}
+_ASKED = {"extruder": ["temperature", "target"], "print_stats": None}
+_STATUS = {
+    "extruder": {"temperature": 214.8, "target": 215.0},
+    "print_stats": {
+        "filename": "demo.gcode",
+        "total_duration": 61.2,
+        "print_duration": 48.7,
+        "filament_used": 103.4,
+        "state": "printing",
+        "message": "",
+        "info": {"total_layer": None, "current_layer": None},
+    },
+}
+_BEGUN = {
+    "seq": 7,
+    "time": 1760000000.25,
+    "stream": "print",
+    "type": "print.started.1",
+    "actor": {"user": None, "transport": "mqtt", "client": "desk"},
+    "data": {"filename": "demo.gcode"},
+}
+_FACT = {"type": "print.started.1", "data": {"filename": "demo.gcode"}}
+EXAMPLES: Mapping[str, Example] = {
+    "printer.info": Example(result=_KLIPPY),
+    "printer.emergency_stop": Example(),
+    "printer.restart": Example(),
+    "printer.firmware_restart": Example(),
+    "printer.objects.list": Example(result={"objects": ["gcode", "webhooks", "toolhead", "extruder", "print_stats"]}),
+    "printer.objects.query": Example({"objects": _ASKED}, {"eventtime": 578243.57, "status": _STATUS}),
+    "printer.objects.subscribe": Example({"objects": _ASKED}, {"eventtime": 578243.57, "status": _STATUS}),
+    "printer.query_endstops.status": Example(result={"x": "open", "y": "open", "z": "TRIGGERED"}),
+    "printer.gcode.script": Example({"script": "G28\nG1 Z10 F600"}),
+    "printer.gcode.help": Example(result={"RESTART": "Reload config file and restart host software"}),
+    "printer.print.start": Example({"filename": "demo.gcode"}),
+    "printer.print.pause": Example(),
+    "printer.print.resume": Example(),
+    "printer.print.cancel": Example(),
+    "server.info": Example({"raw": True}, _SERVER),
+    "server.websocket.id": Example(result={"websocket_id": 1730412}),
+    "server.connection.identify": Example(
+        {"client_name": "panel", "version": "1.0.0", "type": "display", "url": "https://panel.example"},
+        {"connection_id": 1730412},
+    ),
+    "events.read": Example({"since": 6, "limit": 1}, {"events": [_BEGUN], "head": 12}),
+    "events.append": Example(
+        {"stream": "print", "events": [_FACT], "append_id": "6f0cdb2e-43a2-4a2c-9d4b-0b5bd3b1f1f5"}, {"seq": 7}
+    ),
+    "rpc.discover": Example(result={"openrpc": "1.3.2", "info": {"title": "printbus", "version": "0.1.0"}}),
+}
