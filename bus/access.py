@@ -19,13 +19,14 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """An authenticated client; `transport` is `local`, `mqtt` or `mqtt+ws`."""
+    """An authenticated client; `transport` is `local`, `mqtt` or `mqtt+ws`, `roles` are those rule files may name."""
 
     client_id: str
     role: Role
     user: str | None = None
     address: str = ""
     transport: str = "mqtt"
+    roles: tuple[str, ...] = ()
 
 
 class Refusal(IntEnum):

@@ -126,7 +126,8 @@ class ClientSession:
             self._send(self.link, message, qos, head)
 
     def keep_waiting(self, allowed: Callable[[str], bool]) -> None:
-        """Drop queued messages on topics that are no longer allowed."""
+        """Drop queued and unacknowledged messages on topics that are no longer allowed."""
+        self._forget_sent(allowed)
         queue, self._queue = self._queue, deque()
         for message, qos, head in queue:
             if allowed(message.topic):
@@ -134,6 +135,18 @@ class ClientSession:
             else:
                 self._counters.queue_dropped += 1
                 self._dequeued(message)
+        self._fill()
+
+    def _forget_sent(self, allowed: Callable[[str], bool]) -> None:
+        """Never repeat what may no longer be received; an exchange of QoS 2 is completed, which frees its id."""
+        for packet_id, entry in list(self._inflight.items()):
+            if entry is None or allowed(entry[0].topic):
+                continue
+            if entry[1] == 2:
+                self._inflight[packet_id] = None
+            else:
+                del self._inflight[packet_id]
+            self._counters.queue_dropped += 1
 
     def discard(self) -> None:
         """Drop everything that waits, as the session ends."""

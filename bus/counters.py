@@ -15,6 +15,8 @@ class Counters:
     deliveries: int = 0
     wills: int = 0
     takeovers: int = 0
+    rules_changed: int = 0
+    store_commits: int = 0
 
     connections_over_limit: int = 0
     connections_over_address_limit: int = 0
@@ -31,7 +33,9 @@ class Counters:
     topics_refused: int = 0
     filters_refused: int = 0
     retained_refused: int = 0
+    rules_refused: int = 0
     queue_dropped: int = 0
     inbox_dropped: int = 0
     handler_errors: int = 0
     sessions_expired: int = 0
+    store_failures: int = 0

@@ -1,9 +1,9 @@
-"""The `listeners` and `limits` of `broker.yaml`."""
+"""What `broker.yaml` may hold: `listeners`, `limits` and, as it stands there, `access`."""
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from .limits import Limits
 
@@ -37,6 +37,12 @@ def _default_listeners() -> dict[str, Listener]:
     return {"default": Listener()}
 
 
+def _not_empty(section: object) -> object:
+    if not section:
+        raise ValueError("expected 'rules'; without the whole section the default set is in force")
+    return section
+
+
 class BrokerSettings(BaseModel):
     """What the broker reads of `broker.yaml`."""
 
@@ -44,3 +50,6 @@ class BrokerSettings(BaseModel):
 
     listeners: dict[str, Listener] = Field(default_factory=_default_listeners, min_length=1)
     limits: Limits = Limits()
+    access: Annotated[dict[str, object] | None, BeforeValidator(_not_empty)] = Field(
+        None, description="access rules, which `rule_file` reads; without the section the default set is in force"
+    )

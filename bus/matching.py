@@ -1,6 +1,7 @@
 """Topic filters: their syntax, and the trie that finds the subscriptions a topic matches."""
 
 from collections.abc import Iterator
+from itertools import zip_longest
 from typing import Generic, TypeVar
 
 K = TypeVar("K")
@@ -38,6 +39,32 @@ def too_long(topic: str, *, levels: int, size: int) -> bool:
     if topic.count("/") >= levels:
         return True
     return len(topic) > size or (len(topic) * 4 > size and len(topic.encode()) > size)
+
+
+def covers(wide: str, narrow: str) -> bool:
+    """Whether each topic that the filter `narrow` matches is matched by `wide`; may miss some cases."""
+    if narrow.startswith("$") and wide[0] in "+#":
+        return False
+    inner = narrow.split("/")
+    levels = wide.split("/")
+    for index, level in enumerate(levels):
+        if level == "#":
+            return True
+        if index == len(inner) or inner[index] == "#" or level not in ("+", inner[index]):
+            return False
+    return len(inner) == len(levels)
+
+
+def overlaps(one: str, other: str) -> bool:
+    """Whether some topic matches both filters."""
+    if one.startswith("$") != other.startswith("$"):
+        return False
+    for left, right in zip_longest(one.split("/"), other.split("/")):
+        if "#" in (left, right):
+            return True
+        if left != right and (left is None or right is None or "+" not in (left, right)):
+            return False
+    return True
 
 
 class _Node(Generic[K]):

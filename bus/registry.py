@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from .access import Identity, Refusal
@@ -144,6 +145,8 @@ class Registry:
 
     def _reopen(self, session: ClientSession, link: Link, identity: Identity) -> ClientSession:
         self._offline.pop(identity.client_id, None)
+        if session.identity.roles != identity.roles:
+            session.keep_waiting(partial(self._exchange.rules.may_receive, identity))
         session.identity, session.link = identity, link
         self._exchange.changed()
         return session
