@@ -1,0 +1,55 @@
+"""Puts changed access rules in force while the broker runs: SIGHUP has them read again."""
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+from .access import AccessRules
+from .config import ConfigError
+from .exchange import Exchange
+
+TERMINAL = Path("/dev/tty")
+log = logging.getLogger(__name__)
+
+
+async def reload_on_hangup(exchange: Exchange, read: Callable[[], AccessRules]) -> None:
+    """Until it is cancelled, reads the rules again whenever SIGHUP comes; ones that cannot be used change nothing.
+
+    The SIGHUP of a terminal that is closed ends the program, unless it was started to ignore that (nohup).
+    """
+    loop, asked = asyncio.get_running_loop(), asyncio.Event()
+    stays = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN or not _has_terminal()
+    loop.add_signal_handler(signal.SIGHUP, asked.set)
+    try:
+        while True:
+            await asked.wait()
+            asked.clear()
+            if stays or _has_terminal():
+                await _reload(exchange, read)
+            else:
+                os.kill(os.getpid(), signal.SIGTERM)
+    finally:
+        loop.remove_signal_handler(signal.SIGHUP)
+
+
+def _has_terminal() -> bool:
+    try:
+        with TERMINAL.open("rb", buffering=0):
+            return True
+    except OSError:
+        return False
+
+
+async def _reload(exchange: Exchange, read: Callable[[], AccessRules]) -> None:
+    try:
+        rules = await asyncio.to_thread(read)
+    except ConfigError as error:
+        exchange.counters.rules_refused += 1
+        log.error("ACCESS RULES NOT CHANGED, the old ones stay in force: %s", error)
+        return
+    exchange.set_rules(rules)
+    exchange.counters.rules_changed += 1
+    log.warning("access rules were read again and are in force, on open connections too")
