@@ -1,0 +1,1 @@
+"""Who answers: one folder per agent."""

@@ -9,16 +9,18 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 USAGE_STATUS = 2  # wrong options or configuration
-FAILED_STATUS = 1
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser that names the option it thinks was meant."""
+    """An argument parser that names the option it thinks was meant, and guesses none."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(allow_abbrev=False, **options)
 
     def error(self, message: str) -> NoReturn:
         """Ends the program with status 2."""
         known = [option for action in self._actions for option in action.option_strings]
-        wrong = [word.split("=")[0] for word in message.split() if word.startswith("--")]
+        wrong = [word.split("=")[0].rstrip(":,") for word in message.split() if word.startswith("--")]
         close = [near for word in wrong for near in get_close_matches(word, known, n=1)]
         hint = f"; did you mean {close[0]}?" if close and close[0] not in wrong else ""
         self.exit(USAGE_STATUS, f"{self.prog}: {message}{hint}\n")
@@ -29,6 +31,25 @@ class Parser(argparse.ArgumentParser):
         if not hasattr(found, "parser"):
             found.parser = self
         return found, unknown
+
+
+class Version(argparse.Action):
+    """Prints the version that is installed, which is looked up only then."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(nargs=0, **options)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
+        """Ends the program with status 0."""
+        from importlib.metadata import version
+
+        parser.exit(0, f"printbus {version('printbus')}\n")
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"'{text}': expected a number from 0")
+    return int(text)
 
 
 def _address(text: str) -> str:
@@ -61,6 +82,7 @@ def _remote(parser: argparse.ArgumentParser) -> None:
 def build_parser() -> Parser:
     """All commands and options."""
     parser = Parser(prog="printbus", description="A host for Klipper 3D printers in which every API is MQTT first.")
+    parser.add_argument("--version", action=Version, help="show the version")
     commands = parser.add_subparsers(dest="command", required=True, parser_class=Parser, metavar="COMMAND")
     up = commands.add_parser("up", help="run everything in one process")
     _serving(up)
@@ -104,14 +126,14 @@ def _log(parser: argparse.ArgumentParser) -> None:
     for action in made.values():
         action.add_argument("--data", type=Path, default=Path("~/printer_data"), metavar="DIR")
     for name in ("read", "tail"):
-        made[name].add_argument("--since", type=int, default=0, metavar="SEQ", help="only events after this one")
+        made[name].add_argument("--since", type=_count, default=0, metavar="SEQ", help="only events after this one")
         made[name].add_argument("--stream", metavar="NAME", help="only events of this stream")
     for name in ("read", "tail", "stat"):
         made[name].add_argument("--json", action="store_true", help="one JSON object a line")
-    made["read"].add_argument("--limit", type=int, metavar="N", help="at most this many")
+    made["read"].add_argument("--limit", type=_count, metavar="N", help="at most this many")
     made["export"].add_argument("file", type=Path, nargs="?", metavar="FILE", help="default standard output")
     made["import"].add_argument("file", type=Path, metavar="FILE")
-    made["compact"].add_argument("--segments", type=int, required=True, metavar="N", help="how many stay")
+    made["compact"].add_argument("--segments", type=_count, required=True, metavar="N", help="how many stay")
     made["compact"].add_argument("--keep", action="append", default=[], metavar="STREAM", help="carried forward")
 
 
@@ -129,13 +151,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     for chatty in ("amqtt", "transitions"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
-    from .commands import COMMANDS  # what a command needs is imported only for it
+    from .commands import execute  # what a command needs is imported only for it
     from .config import ConfigError
 
     try:
-        return COMMANDS[options.command](options)
+        return execute(options)
     except ConfigError as error:
-        print(f"printbus: {error}", file=sys.stderr)
+        for mistake in str(error).splitlines():
+            print(f"printbus: {mistake}", file=sys.stderr)
         return USAGE_STATUS
     except KeyboardInterrupt:
         return 130

@@ -3,15 +3,18 @@
 import argparse
 import asyncio
 import logging
+import os
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 from .agent import Agent, Settings
-from .config import ConfigError, PrinterConfig, checked, endpoint, nearest, read_yaml, split_sections
+from .config import ConfigError, PrinterConfig, checked, endpoint, nearest, read_yaml, section, split_sections
+from .errors import BusError
+from .installation import fault
 from .supervisor import agent_class, agent_names
 
 log = logging.getLogger(__name__)
@@ -19,6 +22,8 @@ log = logging.getLogger(__name__)
 BRIDGE_SECTION = "bridge"
 PRINTER_FILE = "printer.yaml"
 BROKER_FILE = "broker.yaml"
+BESIDE_BROKER = "core"  # the agent that cannot run elsewhere
+FAILED_STATUS = 1
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:
@@ -46,8 +51,8 @@ def run_until_signal(serve: Callable[[asyncio.Event], Coroutine[Any, Any, int]])
 def _file(given: Path | None, data: Path, name: str) -> tuple[dict[str, Any], str]:
     """The content of a configuration file and how to call it; without one, nothing."""
     path = given or data / "config" / name
-    if given is None and not path.exists():
-        return {}, name
+    if given is None and not os.path.lexists(path):  # unlike Path.exists, it leaves the reason to the reader
+        return {}, str(path)
     return read_yaml(path), str(path)
 
 
@@ -60,32 +65,37 @@ class Configuration:
         for name in agent_names():
             self.kinds[name] = agent_class(name)
         printer, self.sections = split_sections(values, {*self.kinds, BRIDGE_SECTION}, self.source)
-        over: dict[str, Any] = {"instance": options.instance, "http": getattr(options, "http", None)}
-        self.printer: PrinterConfig = printer.model_copy(update={key: value for key, value in over.items() if value})
-        if options.instance:
-            checked(PrinterConfig, {"instance": options.instance}, "--instance")
-        klippy = dict(self.sections.get("klippy", {}))
+        self.printer = self._with_options(printer, options)
+        self.http_given = bool(getattr(options, "http", None))
+        klippy = section(self.sections.get("klippy"), "klippy", self.source)
         if getattr(options, "klippy", None):
             klippy = {**klippy, "socket": str(options.klippy.absolute()), "virtual": False}
         elif getattr(options, "virtual", False):
             klippy = {**klippy, "virtual": True}
         self.sections["klippy"] = klippy
+        self._check_remote()
+
+    def _with_options(self, printer: PrinterConfig, options: argparse.Namespace) -> PrinterConfig:
+        if options.instance:
+            checked(PrinterConfig, {"instance": options.instance}, "--instance")
+        over: dict[str, Any] = {"instance": options.instance, "http": getattr(options, "http", None)}
+        return printer.model_copy(update={key: value for key, value in over.items() if value})
+
+    def _check_remote(self) -> None:
+        known = [name for name in self.kinds if name != BESIDE_BROKER]
         for name in self.printer.remote_agents:
-            if name not in self.kinds:
-                raise ConfigError(
-                    f"{self.source}: 'remote_agents': no agent is called '{name}'{nearest(name, list(self.kinds))}"
-                )
+            if name not in known:
+                hint = f"{nearest(name, known)}; known: {', '.join(known)}"
+                raise ConfigError(f"{self.source}: 'remote_agents': no agent '{name}' can run elsewhere{hint}")
 
     def settings(self, kind: type[Agent]) -> Settings:
         """The checked section of an agent; raises ConfigError."""
-        section = self.sections.get(kind.name, {})
-        if not isinstance(section, Mapping):
-            raise ConfigError(f"{self.source}: '{kind.name}': expected a mapping of options")
-        return checked(kind.settings_model, section, self.source, prefix=kind.name)
+        options = section(self.sections.get(kind.name), kind.name, self.source)
+        return checked(kind.settings_model, options, self.source, prefix=kind.name)
 
     def agents(self, *, local: bool) -> tuple[list[tuple[type[Agent], Settings]], dict[str, str]]:
         """The agents of this process with their settings, and the optional ones that cannot run, with the reason."""
-        wanted = [kind for name, kind in self.kinds.items() if local or name == "core"]
+        wanted = [kind for name, kind in self.kinds.items() if local or name == BESIDE_BROKER]
         found: list[tuple[type[Agent], Settings]] = []
         failed: dict[str, str] = {}
         for kind in wanted:
@@ -97,7 +107,7 @@ class Configuration:
                 if not kind.optional:
                     raise
                 log.warning("%s", error)
-                failed |= dict.fromkeys(kind.components, str(error))
+                failed |= dict.fromkeys(kind.components or (kind.name,), str(error))
         return found, failed
 
     def bridge(self) -> Any:
@@ -105,8 +115,10 @@ class Configuration:
         from .instance import bridge_part
 
         host, port = endpoint(self.printer.http)
-        section = {"host": host, "port": port, **self.sections.get(BRIDGE_SECTION, {})}
-        return checked(bridge_part("settings"), section, self.source, prefix=BRIDGE_SECTION)
+        address: dict[str, Any] = {"host": host, "port": port}
+        options = section(self.sections.get(BRIDGE_SECTION), BRIDGE_SECTION, self.source)
+        options = {**options, **address} if self.http_given else {**address, **options}
+        return checked(bridge_part("settings"), options, self.source, prefix=BRIDGE_SECTION)
 
 
 def _broker_settings(options: argparse.Namespace) -> Any:
@@ -116,11 +128,18 @@ def _broker_settings(options: argparse.Namespace) -> Any:
     settings = checked(BrokerSettings, values, source)
     if options.mqtt is None:
         return settings
-    host, port = endpoint(options.mqtt)
+    return _listening_at(settings, *endpoint(options.mqtt))
+
+
+def _listening_at(settings: Any, host: str, port: int) -> Any:
+    """The settings with their first tcp listener moved; without one, it is added in front."""
+    from .listeners import Listener
+
     listeners = settings.listeners
-    name = "default" if "default" in listeners else next(iter(listeners))
-    changed = listeners[name].model_copy(update={"type": "tcp", "host": host, "port": port})
-    return settings.model_copy(update={"listeners": {**listeners, name: changed}})
+    name = next((name for name, listener in listeners.items() if listener.type == "tcp"), "--mqtt")
+    moved = listeners.get(name, Listener()).model_copy(update={"host": host, "port": port})
+    rest = {key: listener for key, listener in listeners.items() if key != name}
+    return settings.model_copy(update={"listeners": {name: moved, **rest}})
 
 
 def _plan(options: argparse.Namespace, *, local: bool) -> Any:
@@ -150,11 +169,24 @@ def _serve(plan: Any) -> int:
             await stop.wait()
         return 0
 
+    return _run(serve)
+
+
+def _run(serve: Callable[[asyncio.Event], Coroutine[Any, Any, int]], *refusals: type[Exception]) -> int:
+    """Runs until a signal; what the machine or the broker refuses is one line on standard error and status 1."""
+    expected: tuple[type[Exception], ...] = (OSError, BusError, *refusals)
     try:
         return run_until_signal(serve)
-    except OSError as error:
-        print(f"printbus: {error}", file=sys.stderr)
-        return 1
+    except* expected as refused:
+        log.debug("refused", exc_info=refused)
+        for error in _leaves(refused):
+            print(f"printbus: {error}", file=sys.stderr)
+    return FAILED_STATUS
+
+
+def _leaves(group: BaseExceptionGroup[Any]) -> Iterator[BaseException]:
+    for error in group.exceptions:
+        yield from _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
 
 
 def up(options: argparse.Namespace) -> int:
@@ -185,8 +217,8 @@ def agent(options: argparse.Namespace) -> int:
     """One agent in a process of its own."""
     configuration = Configuration(options)
     kind = configuration.kinds.get(options.name)
-    if kind is None or kind.name == "core":
-        known = [name for name in configuration.kinds if name != "core"]
+    if kind is None or kind.name == BESIDE_BROKER:
+        known = [name for name in configuration.kinds if name != BESIDE_BROKER]
         raise ConfigError(
             f"no agent is called '{options.name}'{nearest(options.name, known)}; known: {', '.join(known)}"
         )
@@ -203,18 +235,13 @@ def agent(options: argparse.Namespace) -> int:
         ready = f"printbus agent {kind.name} ready {options.broker}"
         return await _until(stop, remote.run(lambda: print(ready, flush=True)))
 
-    try:
-        return run_until_signal(serve)
-    except* Refused as refused:
-        reason = refused.exceptions[0]
-        print(f"printbus: agent {kind.name} is refused by {options.broker}: {reason}", file=sys.stderr)
-    return 1
+    return _run(serve, Refused)
 
 
 async def _until(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> int:
     """Runs work until the event is set."""
-    task = asyncio.ensure_future(work)
-    waiter = asyncio.ensure_future(stop.wait())
+    task = asyncio.create_task(work, name="work")
+    waiter = asyncio.create_task(stop.wait(), name="signal")
     try:
         await asyncio.wait((task, waiter), return_when=asyncio.FIRST_COMPLETED)
         if task.done():
@@ -230,7 +257,7 @@ def bridge(options: argparse.Namespace) -> int:
     """HTTP and websocket against a broker elsewhere."""
     configuration = Configuration(options)
     settings = configuration.bridge()
-    from .client import RemoteSession
+    from .client import Refused, RemoteSession
     from .instance import BRIDGE, bridge_part
     from .topics import Topics
 
@@ -249,7 +276,7 @@ def bridge(options: argparse.Namespace) -> int:
         finally:
             await made.stop()
 
-    return run_until_signal(serve)
+    return _run(serve, Refused)
 
 
 def config(options: argparse.Namespace) -> int:
@@ -268,6 +295,18 @@ def log_command(options: argparse.Namespace) -> int:
     return run(options)
 
 
+def execute(options: argparse.Namespace) -> int:
+    """Does what a command line asks for; answers the exit status, raises ConfigError."""
+    if options.command in SERVING and (wrong := fault()):
+        print(f"printbus: {wrong}", file=sys.stderr)
+        return FAILED_STATUS
+    try:
+        return COMMANDS[options.command](options)
+    except OSError as error:  # such as a data folder that cannot be made
+        print(f"printbus: {error}", file=sys.stderr)
+        return FAILED_STATUS
+
+
 COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "up": up,
     "broker": broker,
@@ -276,3 +315,4 @@ COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "log": log_command,
     "config": config,
 }
+SERVING = {"up", "broker", "bridge", "agent"}

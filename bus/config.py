@@ -2,20 +2,22 @@
 
 import re
 import socket
-from collections.abc import Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from types import UnionType
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 
 from .topics import INSTANCE
 
 M = TypeVar("M", bound=BaseModel)
 
 DEFAULT_HTTP = "127.0.0.1:7125"
-DEFAULT_MQTT = "127.0.0.1:1883"
+MERGE_TAG = "tag:yaml.org,2002:merge"
 
 
 class ConfigError(Exception):
@@ -76,6 +78,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: {error.strerror}") from None
     except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    except RecursionError:
+        raise ConfigError(f"{path}: not valid YAML: nested too deeply") from None
     if content is None:
         return {}
     if not isinstance(content, dict):
@@ -89,7 +93,11 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
         for key_node, _ in node.value:
+            if key_node.tag == MERGE_TAG:
+                continue
             key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, Hashable):
+                break  # SafeLoader itself says so
             if key in seen:
                 raise yaml.YAMLError(f"the key '{key}' stands twice, line {key_node.start_mark.line + 1}")
             seen.add(key)
@@ -99,22 +107,33 @@ class _Loader(yaml.SafeLoader):
 def checked(
     model: type[M], values: Mapping[str, Any], source: str, *, prefix: str = "", also: tuple[str, ...] = ()
 ) -> M:
-    """A model made of values; raises ConfigError that names source, key, expectation and the nearest known key."""
+    """A model made of values; raises ConfigError with a line per mistake: source, key, expectation, nearest known key.
+
+    A section without content is as good as none. `also` are keys that are known elsewhere.
+    """
+    given = {key: value for key, value in values.items() if value is not None or not _is_section(model, key)}
     try:
-        return model.model_validate(dict(values))
+        return model.model_validate(given)
     except ValidationError as error:
-        raise ConfigError(f"{source}: {_explain(error, model, prefix, also)}") from None
+        mistakes = [_explain(each, model, prefix, also) for each in error.errors(include_url=False)]
+        raise ConfigError("\n".join(f"{source}: {mistake}" for mistake in mistakes)) from None
 
 
-def _explain(error: ValidationError, model: type[BaseModel], prefix: str, also: tuple[str, ...]) -> str:
-    first = error.errors(include_url=False)[0]
-    where = [str(part) for part in first["loc"]]
+def _is_section(model: type[BaseModel], key: str) -> bool:
+    field = model.model_fields.get(key)
+    return field is not None and (_is_model(field.annotation) or get_origin(field.annotation) is dict)
+
+
+def _explain(error: ErrorDetails, model: type[BaseModel], prefix: str, also: tuple[str, ...]) -> str:
+    where = [str(part) for part in error["loc"]]
     key = ".".join(filter(None, [prefix, *where]))
-    if first["type"] != "extra_forbidden":
-        expected = first["msg"].removeprefix("Value error, ")
-        return f"'{key}': {expected[:1].lower()}{expected[1:]}, found {first['input']!r:.80}"
-    known = [*_fields_at(model, where[:-1]), *(also if len(where) == 1 else ())]
-    return f"unknown key '{key}'{nearest(where[-1], known)}; known: {', '.join(sorted(known)) or 'none'}"
+    if error["type"] == "extra_forbidden":
+        known = [*_fields_at(model, where[:-1]), *(also if len(where) == 1 else ())]
+        return f"unknown key '{key}'{nearest(where[-1], known)}; known: {', '.join(sorted(known)) or 'none'}"
+    if error["type"] == "missing":
+        return f"'{key}': is required"
+    expected = error["msg"].removeprefix("Value error, ")
+    return f"'{key}': {expected[:1].lower()}{expected[1:]}, found {error['input']!r:.80}"
 
 
 def nearest(word: str, known: list[str]) -> str:
@@ -124,22 +143,47 @@ def nearest(word: str, known: list[str]) -> str:
 
 
 def _fields_at(model: type[BaseModel], path: list[str]) -> list[str]:
+    kinds: list[Any] = [model]
     for part in path:
-        field = model.model_fields.get(part)
-        inner = field.annotation if field else None
-        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
-            return []
-        model = inner
-    return list(model.model_fields)
+        kinds = [member for kind in kinds for member in _members(_inner(kind, part))]
+    return [name for kind in kinds if _is_model(kind) for name in kind.model_fields]
 
 
-def split_sections(
-    values: Mapping[str, Any], sections: set[str], source: str
-) -> tuple[PrinterConfig, dict[str, dict[str, Any]]]:
-    """The core of printer.yaml, and the sections of agents by name; raises ConfigError."""
+def _inner(kind: Any, part: str) -> Any:
+    """What stands at one part of a path: a field of a model, a value of a mapping, an item of a list."""
+    if _is_model(kind):
+        field = kind.model_fields.get(part)
+        return field.annotation if field else None
+    inner = get_args(kind)
+    return inner[-1 if get_origin(kind) is dict else 0] if inner else None
+
+
+def _members(kind: Any) -> Iterator[Any]:
+    """The members of a union; anything else is its own only one."""
+    if get_origin(kind) in (Union, UnionType):
+        yield from get_args(kind)
+    else:
+        yield kind
+
+
+def _is_model(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
+
+
+def split_sections(values: Mapping[str, Any], sections: set[str], source: str) -> tuple[PrinterConfig, dict[str, Any]]:
+    """The core of printer.yaml, and the unchecked sections of others by name; raises ConfigError."""
     own = {key: value for key, value in values.items() if key not in sections}
-    theirs = {key: {} if values[key] is None else values[key] for key in sections if key in values}
+    theirs = {key: values[key] for key in sections if key in values}
     return checked(PrinterConfig, own, source, also=tuple(sections)), theirs
+
+
+def section(value: Any, name: str, source: str) -> dict[str, Any]:
+    """The options in a section, none where it has no content; raises ConfigError."""
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise ConfigError(f"{source}: '{name}': expected a mapping of options, found {value!r:.80}")
+    return value
 
 
 def endpoint(address: str) -> tuple[str, int]:
