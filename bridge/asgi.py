@@ -13,6 +13,7 @@ from bus.errors import BusError, Internal, MethodNotAllowed, NotFound
 
 from .answers import HTML, JSON, failure, preflight, respond, respond_early, success
 from .auth import Gate, Seen, watched
+from .pages import page_routes
 from .requests import Request
 from .routes import Endpoint, Routes
 
@@ -84,7 +85,7 @@ class Application:
 
 def rest() -> ASGIApp:
     """What has no row in the table; its errors have the same shape."""
-    return Starlette(exception_handlers={HTTPException: _refused, Exception: _failed})
+    return Starlette(routes=page_routes(), exception_handlers={HTTPException: _refused, Exception: _failed})
 
 
 async def _refused(_: StarletteRequest, error: Exception) -> Response:
