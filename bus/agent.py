@@ -116,12 +116,14 @@ class Host(Protocol):
     def connections(self) -> Sequence[Connection]:
         """All clients that stay."""
 
+    def websockets(self) -> int:
+        """How many of them are websockets."""
+
     def components(self) -> Components:
         """Names of what runs, names of what failed, and warnings."""
 
     async def read_events(self, since: int, stream: str | None, limit: int) -> tuple[Sequence[StoredEvent], int]:
         """Events after a position, and the head of the log."""
-
 
     async def fold_state(self, name: str, seq: int | None, time: float | None) -> Any:
         """The state of a fold, now or as it was; raises NotFound."""

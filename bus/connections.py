@@ -16,6 +16,7 @@ class Connections:
     def __init__(self) -> None:
         self._by_client: dict[str, Connection] = {}
         self._numbers = count(1 + randbelow(1 << 30))
+        self.websockets = 0  # kept, because server.info tells it at every call
 
     def __iter__(self) -> Iterator[Connection]:
         return iter(self._by_client.values())
@@ -32,20 +33,30 @@ class Connections:
         """The connection of an MQTT client, made at its first private request."""
         found = self._by_client.get(client)
         if found is None:
-            found = self._by_client[client] = Connection(next(self._numbers), client, actor)
+            found = Connection(next(self._numbers), client, actor)
+            self._add(found)
         return found
 
     def announced(self, client: str, news: dict[str, Any]) -> None:
         """A bridge says that its client `{bridge}/{number}` opened or closed."""
+        self._drop(client)
         if not news.get("open"):
-            self._by_client.pop(client, None)
             return
         who = news["actor"]
         actor = Actor(who.get("user"), who["transport"], who["client"])
-        self._by_client[client] = Connection(int(client.rpartition("/")[2]), client, actor)
+        self._add(Connection(int(client.rpartition("/")[2]), client, actor))
 
     def closed(self, client: str) -> None:
         """An MQTT client has left; a bridge takes its websockets with it."""
         prefix = client + "/"
         for name in [name for name in self._by_client if name == client or name.startswith(prefix)]:
-            del self._by_client[name]
+            self._drop(name)
+
+    def _add(self, connection: Connection) -> None:
+        self._by_client[connection.client] = connection
+        self.websockets += connection.actor.transport == "websocket"
+
+    def _drop(self, client: str) -> None:
+        gone = self._by_client.pop(client, None)
+        if gone is not None:
+            self.websockets -= gone.actor.transport == "websocket"

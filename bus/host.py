@@ -43,6 +43,10 @@ class BrokerHost:
         """All clients that stay."""
         return list(self._router.connections)
 
+    def websockets(self) -> int:
+        """How many of them are websockets."""
+        return self._router.connections.websockets
+
     def components(self) -> Components:
         """Names of what runs, names of what failed, and warnings."""
         away = self._router.away()

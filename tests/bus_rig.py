@@ -94,6 +94,10 @@ class NoHost:
         """Nobody."""
         return []
 
+    def websockets(self) -> int:
+        """None."""
+        return 0
+
     def components(self) -> tuple[list[str], list[str], list[str]]:
         """Nothing."""
         return [], [], []

@@ -53,8 +53,7 @@ class Core(Agent):
     @implements(server.INFO)
     def info(self, params: server.InfoParams, call: Call) -> Raw:
         """What runs here and how it is; made anew only when something of it has changed."""
-        websockets = sum(found.actor.transport == "websocket" for found in self._host.connections())
-        key = (params.raw, websockets, self._printer, self._host.components())
+        key = (params.raw, self._host.websockets(), self._printer, self._host.components())
         if key != self._shown_for:
             self._shown_for, self._shown = key, Raw(dumps(self._info(*key)))
         return self._shown
