@@ -146,6 +146,10 @@ class AccessRules:
         levels = topic[len(self._prefix) :].split("/")
         if levels[0] == "agent" and levels[2:] == ["call"]:
             return who.role is Role.AGENT and who.client_id == f"agent.{levels[1]}"
+        if levels[1:2] == ["tunnel"] and levels[2:3] in (["send"], ["control"]):
+            return who.client_id == f"agent.{levels[0]}"
+        if levels == ["klipper", "delta"] and who.role is Role.AGENT:
+            return True
         return who.role is Role.BRIDGE or not _is_private(levels, who.client_id)
 
     def may_take_over(self, old: Identity, new: Identity, *, live: bool) -> bool:
@@ -167,6 +171,8 @@ class AccessRules:
                     f"{own}rpc/{who.client_id}/",
                     f"{own}connection/{who.client_id}/",
                     f"{own}state/bridge/",
+                    f"{own}klippy/tunnel/send/{who.client_id}/",
+                    f"{own}klippy/tunnel/control/{who.client_id}/",
                 )
             )
         )
@@ -176,7 +182,13 @@ class AccessRules:
         if topic in (f"{own}agent/{name}", f"{own}agent/{name}/answer", f"{own}moonraker/klippy"):
             return True
         return topic.startswith(
-            (f"{own}state/{name}/", f"{own}moonraker/notify/", f"{own}klipper/", f"{own}rpc/{who.client_id}/")
+            (
+                f"{own}state/{name}/",
+                f"{own}moonraker/notify/",
+                f"{own}klipper/",
+                f"{own}rpc/{who.client_id}/",
+                f"{own}{name}/tunnel/",
+            )
         )
 
     def _client_may_publish(self, who: Identity, topic: str) -> bool:
@@ -184,7 +196,9 @@ class AccessRules:
         if not topic.startswith(own):
             return topic != self.instance
         request, name = f"{own}moonraker/api/request", who.client_id
-        return topic in (request, f"{request}/{name}") or topic.startswith(
+        tunnel = f"{own}klippy/tunnel/"
+        own_topics = (request, f"{request}/{name}", f"{tunnel}send/{name}", f"{tunnel}control/{name}")
+        return topic in own_topics or topic.startswith(
             (f"{own}rpc/{name}/", f"{own}files/upload/{name}/", f"{own}files/download/{name}/")
         )
 
@@ -201,5 +215,7 @@ def _is_private(levels: list[str], client_id: str) -> bool:
         case ["agent", _, "call" | "answer", *_] | ["klipper", "delta", *_]:
             return True
         case ["moonraker", "api", "response", owner, *_] | ["reply", owner, *_] | ["files", _, owner, *_]:
+            return owner != client_id
+        case ["klippy", "tunnel", "receive" | "state", owner, *_]:
             return owner != client_id
     return False
