@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
+from openapi_spec_validator import OpenAPIV31SpecValidator
 from pydantic import TypeAdapter
 from websockets.sync.client import connect
 
@@ -83,6 +84,10 @@ def test_models_are_valid_json_schemas(name: str) -> None:
     assert models
     for schema in models.values():
         Draft202012Validator.check_schema(schema)
+
+
+def test_openapi_is_what_its_specification_asks_for() -> None:
+    OpenAPIV31SpecValidator(document("openapi")).validate()
 
 
 def test_models_keep_their_names_when_another_namespace_has_the_same() -> None:
