@@ -124,6 +124,21 @@ START = (
 NAMES = ("start", "idle", *(cell.name for cell in REQUESTS), SUBSCRIBE.name)
 
 
+class Others:
+    """Processor time that all other programs take meanwhile, as a part of one processor."""
+
+    def __init__(self, sides: Sequence[Side]) -> None:
+        self._sides = sides
+        self._began, self._before = time.perf_counter(), self._spent()
+
+    def share(self) -> float:
+        """On average since the beginning."""
+        return (self._spent() - self._before) / (time.perf_counter() - self._began)
+
+    def _spent(self) -> float:
+        return servers.busy() - time.process_time() - sum(side.cpu() for side in self._sides)
+
+
 class Bench:
     """One run: a printer, a broker for Moonraker, and both sides made anew as often as needed."""
 
@@ -134,6 +149,7 @@ class Bench:
         self._mosquitto = servers.free_ports(1)[0]
         self._broker: list[subprocess.Popen[bytes]] = []
         self._made = 0
+        self.others: float | None = None
 
     def run(self) -> Iterator[Row]:
         """Measures what was asked for, row by row."""
@@ -151,10 +167,12 @@ class Bench:
         if not cells and "idle" not in wanted:
             return
         with self._both() as sides:
+            others = Others(sides)
             if "idle" in wanted:
                 yield from self._idle(sides)
             for cell in cells:
                 yield from self._compared(cell, sides)
+            self.others = round(others.share(), 3)
 
     def _compared(self, cell: Cell, sides: Sequence[Side]) -> Iterator[Row]:
         rounds = 1 if cell.once else self._options.rounds
@@ -233,12 +251,22 @@ def main() -> int:
         os.sched_setaffinity(0, servers.LOAD_CPUS)
     rows = []
     with TemporaryDirectory(prefix="printbus-bench-") as folder:
-        for each in Bench(Path(folder), options).run():
+        bench = Bench(Path(folder), options)
+        for each in bench.run():
             rows.append(each)
             print("  ".join(each.cells()), file=sys.stderr)
     print(table(rows))
+    if bench.others is not None:
+        print(
+            f"Other programs took {bench.others:.0%} of one processor meanwhile; the more, the closer to 1 the ratios."
+        )
     if options.json:
-        machine = {"python": platform.python_version(), "processors": os.cpu_count(), "pinned": options.pin}
+        machine = {
+            "python": platform.python_version(),
+            "processors": os.cpu_count(),
+            "pinned": options.pin,
+            "others": bench.others,
+        }
         options.json.write_text(json.dumps({**machine, "rows": [each.as_dict() for each in rows]}, indent=2) + "\n")
     return 0
 

@@ -76,6 +76,14 @@ class Side:
         return found
 
 
+def busy() -> float:
+    """Seconds of processor time that the whole machine has used so far, with what its host took away."""
+    user, nice, system, _idle, _waiting, irq, softirq, steal, *_ = (
+        int(ticks) for ticks in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
+    )
+    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+
+
 def _fields(path: Path) -> dict[str, str]:
     lines = path.read_text().splitlines()[1:]
     return {name: value for name, _, value in (line.partition(":") for line in lines)}
