@@ -79,6 +79,15 @@ def _remote(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--broker", required=True, metavar="URL", help="mqtt://HOST[:PORT]")
 
 
+def _broker(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("action", nargs="?", choices=["check"], help="say what the access rules mean; runs nothing")
+    _serving(parser)
+    parser.add_argument(
+        "--as", dest="who", action="append", default=[], metavar="USER|role:ROLE|client:ID", help="with check: who"
+    )
+    parser.add_argument("--topic", metavar="TOPIC", help="with check: may who publish on it, receive it; and why")
+
+
 def build_parser() -> Parser:
     """All commands and options."""
     parser = Parser(prog="printbus", description="A host for Klipper 3D printers in which every API is MQTT first.")
@@ -90,7 +99,7 @@ def build_parser() -> Parser:
     source = up.add_mutually_exclusive_group()
     source.add_argument("--klippy", type=Path, metavar="SOCKET", help="Klipper's API socket")
     source.add_argument("--virtual", action="store_true", help="a simulated printer")
-    _serving(commands.add_parser("broker", help="run broker, log and router; agents and bridge connect to it"))
+    _broker(commands.add_parser("broker", help="run broker, log and router, or say what its access rules mean"))
     bridge = commands.add_parser("bridge", help="run the HTTP and websocket bridge against a broker")
     _remote(bridge)
     bridge.add_argument("--http", type=_address, metavar="HOST:PORT", help="port 0 picks a free one")

@@ -142,16 +142,39 @@ def _listening_at(settings: Any, host: str, port: int) -> Any:
     return settings.model_copy(update={"listeners": {name: moved, **rest}})
 
 
+def _rules_reader(options: argparse.Namespace, printer: PrinterConfig) -> Callable[[], Any]:
+    """What reads the access rules as they stand in the files when it is called; it raises ConfigError."""
+
+    def read() -> Any:
+        from .rules import rules_of
+
+        return rules_of(*_access(options), printer.instance, printer.groups)
+
+    return read
+
+
+def _access(options: argparse.Namespace) -> tuple[Mapping[str, object] | None, str]:
+    """The `access` section of broker.yaml, and that file; one that is there must say something."""
+    path = options.broker or options.data / "config" / BROKER_FILE
+    settings = _broker_settings(options)
+    if not settings.model_fields_set and os.path.lexists(path):
+        raise ConfigError(f"{path}: is empty; without the file the defaults are in force")
+    return settings.access, str(path)
+
+
 def _plan(options: argparse.Namespace, *, local: bool) -> Any:
     from .instance import Plan
 
     configuration = Configuration(options)
     agents, failed = configuration.agents(local=local)
     away = configuration.printer.remote_agents if local else {*configuration.kinds} - {kind.name for kind, _ in agents}
+    read_rules = _rules_reader(options, configuration.printer)
     return Plan(
         data=options.data,
         config=configuration.printer,
         broker=_broker_settings(options),
+        rules=read_rules(),
+        read_rules=read_rules,
         agents=agents,
         failed=failed,
         remote={name: kind.components for name, kind in configuration.kinds.items() if name in away},
@@ -180,7 +203,7 @@ def _run(serve: Callable[[asyncio.Event], Coroutine[Any, Any, int]], *refusals: 
     except* expected as refused:
         log.debug("refused", exc_info=refused)
         for error in _leaves(refused):
-            print(f"printbus: {error}", file=sys.stderr)
+            print(f"printbus: {reason(error)}", file=sys.stderr)
     return FAILED_STATUS
 
 
@@ -189,14 +212,37 @@ def _leaves(group: BaseExceptionGroup[Any]) -> Iterator[BaseException]:
         yield from _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
 
 
+def reason(error: BaseException) -> str:
+    """An error for people: a system error without its number, and with its file."""
+    if not isinstance(error, OSError) or not error.strerror:
+        return str(error)
+    return ": ".join(str(part) for part in (error.filename, error.strerror) if part)
+
+
 def up(options: argparse.Namespace) -> int:
     """Everything in one process."""
     return _serve(_plan(options, local=True))
 
 
 def broker(options: argparse.Namespace) -> int:
-    """Broker, log and router; agents and bridge connect to it."""
+    """Broker, log and router; agents and bridge connect to it. Or what its access rules mean."""
+    if options.action == "check":
+        return _check_access(options)
+    if options.who or options.topic is not None:
+        options.parser.error("--as and --topic belong to 'printbus broker check'")
     return _serve(_plan(options, local=False))
+
+
+def _check_access(options: argparse.Namespace) -> int:
+    from .access_report import report
+    from .rule_file import read_rules
+
+    printer = Configuration(options).printer
+    access, source = _access(options)
+    found = read_rules(access, source)
+    for line in report(found, printer.instance, printer.groups, options.who, options.topic):
+        print(line)
+    return 0
 
 
 def _broker_url(options: argparse.Namespace, role: str) -> Any:
@@ -303,7 +349,7 @@ def execute(options: argparse.Namespace) -> int:
     try:
         return COMMANDS[options.command](options)
     except OSError as error:  # such as a data folder that cannot be made
-        print(f"printbus: {error}", file=sys.stderr)
+        print(f"printbus: {reason(error)}", file=sys.stderr)
         return FAILED_STATUS
 
 

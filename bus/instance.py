@@ -5,7 +5,7 @@ import gc
 import logging
 import secrets
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -26,8 +26,11 @@ from .host import BrokerHost, LogPublisher, sweeper
 from .journal import Journal
 from .listeners import BrokerSettings
 from .lmdb_log import LmdbLog
+from .lmdb_store import LmdbStore
+from .reload import reload_on_hangup
 from .router import Router
 from .session import LocalSession
+from .session_store import map_bytes
 from .supervisor import Supervisor, required_rows
 from .topics import Topics
 
@@ -49,6 +52,8 @@ class Plan:
     data: Path
     config: PrinterConfig
     broker: BrokerSettings
+    rules: AccessRules
+    read_rules: Callable[[], AccessRules]  # anew, as the files are now; raises ConfigError
     agents: Sequence[tuple[type[Agent], Settings]] = ()
     failed: Mapping[str, str] = field(default_factory=dict)  # optional components by name, with the reason
     remote: Mapping[str, Sequence[str]] = field(default_factory=dict)  # components of agents in other processes
@@ -94,10 +99,11 @@ async def running(plan: Plan) -> AsyncIterator[str]:
     """Runs the plan; yields the ready line once the listeners answer."""
     own = make_folders(plan.data)
     topics = Topics(plan.config.instance)
-    exchange = Exchange(AccessRules(plan.config.instance, plan.config.groups), plan.broker.limits)
     authenticator = KeyedNetworks(agent_key(plan.data))
     store = LmdbLog.open(own / "log", segment_bytes=plan.config.log.segment_bytes)
-    async with Journal(store) as journal, Broker(exchange, authenticator, plan.broker) as broker:
+    limits = plan.broker.limits
+    exchange = Exchange(plan.rules, limits, LmdbStore.open(own / "broker", map_bytes(limits)))
+    async with Journal(store) as journal, aclosing(exchange), Broker(exchange, authenticator, plan.broker) as broker:
         folds = Folds(store, Snapshots(own / "snapshots", store.epoch), [*plan.folds])
         await journal.ask(lambda _: folds.restore(journal.head))
         router = await _router(plan, exchange, topics, journal)
@@ -108,6 +114,8 @@ async def running(plan: Plan) -> AsyncIterator[str]:
         async with asyncio.TaskGroup() as tasks:
             supervisor = host.supervisor = Supervisor(exchange, topics, plan.data, journal, router, host)
             started = _start(plan, tasks, router, supervisor)
+            reloading = reload_on_hangup(exchange, plan.read_rules)
+            started.append(tasks.create_task(reloading, name="access rules"))
             LogPublisher(
                 session, topics, journal, folds, {kind.name: owner for kind, owner in plan.folds.items()}
             ).start()

@@ -21,6 +21,12 @@ def _listed(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
+def _some(value: object) -> object:
+    if not isinstance(value, list | tuple) or not value:
+        raise ValueError("expected a list that is not empty")
+    return value
+
+
 def _quoted(value: object) -> object:
     if value is None:
         raise ValueError("expected text; after a blank '#' starts a comment, so put it in quotes")
@@ -53,7 +59,7 @@ def _name(text: str) -> str:
 
 
 Name = Annotated[str, BeforeValidator(_quoted), AfterValidator(_name)]
-Names = Annotated[tuple[Name, ...], BeforeValidator(_listed), Field(min_length=1)]
+Names = Annotated[tuple[Name, ...], BeforeValidator(_some), BeforeValidator(_listed)]
 Members = Annotated[tuple[Name, ...], BeforeValidator(_listed)]
 Filter = Annotated[str, BeforeValidator(_quoted), AfterValidator(_filter)]
 Filters = Annotated[tuple[Filter, ...], BeforeValidator(_listed)]
@@ -85,7 +91,7 @@ class RuleSet(Section):
     """Roles with the users that have them, and the entries: of those that fit, the first decides."""
 
     roles: dict[Name, Members] = Field(default_factory=dict)
-    rules: tuple[Rule, ...] = Field(min_length=1)
+    rules: Annotated[tuple[Rule, ...], BeforeValidator(_some)]
 
     @field_validator("roles")
     @classmethod

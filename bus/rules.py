@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from .access import AccessRules, Identity, Role
 from .matching import Trie, overlaps
-from .rule_file import PLACE, Rule, RuleSet
+from .rule_file import PLACE, Rule, RuleSet, read_rules
 
 VIEWS = 16_384
 """Identities whose rules are kept ready."""
@@ -199,6 +199,17 @@ class FileRules(AccessRules):
         place = min(tables[action].first(topic, self._nothing) for tables in self._view(who).tables)
         return None if place == self._nothing else self.lines[place]
 
+    def lines_for(self, who: Identity) -> list[Line]:
+        """The lines about a client, with its names put in."""
+        places = [place for entry in self.entries for place in entry.places(who)]
+        filters = self._expanded(places, who)
+        return [replace(self.lines[place], filter=filter) for place, filter in sorted(filters.items())]
+
+    def whom(self, place: int) -> tuple[object, ...]:
+        """The selectors of a line's entry; all false when it is about every client."""
+        rule = next(entry.rule for entry in self.entries if place in entry.lines)
+        return (rule.user, rule.role, rule.client, rule.anonymous)
+
     def built_in(self, who: Identity, action: Action, topic: str) -> bool:
         """What the built-in protection says."""
         return super().may_publish(who, topic) if action is Action.PUBLISH else super().may_receive(who, topic)
@@ -274,3 +285,9 @@ class FileRules(AccessRules):
 
 def _has_names(line: Line) -> bool:
     return "{" in line.filter
+
+
+def rules_of(access: Mapping[str, object] | None, source: str, instance: str, groups: Sequence[str]) -> AccessRules:
+    """The rules of an `access` section, or the default set; `source` is its broker.yaml. Raises ConfigError."""
+    found = read_rules(access, source)
+    return FileRules(instance, groups, found[0]) if found else AccessRules(instance, groups)
