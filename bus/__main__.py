@@ -80,7 +80,7 @@ def _remote(parser: argparse.ArgumentParser) -> None:
 
 
 def _broker(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("action", nargs="?", choices=["check"], help="say what the access rules mean; runs nothing")
+    parser.add_argument("action", nargs="?", metavar="check", help="say what the access rules mean; runs nothing")
     _serving(parser)
     parser.add_argument(
         "--as", dest="who", action="append", default=[], metavar="USER|role:ROLE|client:ID", help="with check: who"

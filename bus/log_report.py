@@ -8,7 +8,7 @@ from datetime import datetime
 import orjson
 
 from . import log_tool
-from .errors import BusError
+from .errors import BusError, NotFound
 from .log_record import START, StoredEvent
 
 FAILED = 1
@@ -46,6 +46,8 @@ def _tail(options: argparse.Namespace) -> int:
 
 def _verify(options: argparse.Namespace) -> int:
     reports = log_tool.verify(options.data)
+    if not reports:
+        raise NotFound(f"there is no event log in {log_tool.log_directory(options.data)}")
     for found in reports:
         state = found.problem or "intact"
         kind = "sealed" if found.sealed else "open"
