@@ -41,8 +41,7 @@ async def subscribers(
         await loop.create_connection(partial(Subscriber, run, objects, received.append), host, port) for run in runs
     ]
     try:
-        for run in runs:
-            await run.done
+        await asyncio.gather(*(run.done for run in runs))
         took, used, before = perf_counter() - began, cpu(), sum(received)
         await asyncio.sleep(seconds)
         return took, (sum(received) - before) / seconds, (cpu() - used) / seconds

@@ -20,6 +20,7 @@ P = TypeVar("P", bound="Client")
 WARM_UP = 0.1  # part of the time that is not measured, and comes before
 METHOD = "server.info"
 ID = b'"id":'
+TEXT, PING, PONG = 0x81, 0x89, 0x8A  # first bytes of whole websocket frames
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,12 +191,7 @@ class WebSocketClient(Client):
 
     def request(self, number: int) -> bytes:
         """A masked text frame."""
-        payload = self._text % number
-        size, key = len(payload), urandom(4)
-        mask = int.from_bytes((key * (size // 4 + 1))[:size], "little")
-        masked = (int.from_bytes(payload, "little") ^ mask).to_bytes(size, "little")
-        head = bytes((0x81, 0x80 | size)) if size < 126 else pack(">BBH", 0x81, 0xFE, size)
-        return head + key + masked
+        return _masked(TEXT, self._text % number)
 
     def take(self, data: bytes) -> bytes:
         """Frames, after the answer to the handshake."""
@@ -222,8 +218,10 @@ class WebSocketClient(Client):
                 body += 8 if wide else 2
             if len(data) < body + size:
                 break
-            if data[at] == 0x81 and b'"method"' not in data[body : body + 32]:
+            if data[at] == TEXT and b'"method"' not in data[body : body + 32]:
                 self.rpc_answer(data[body : body + size])
+            elif data[at] == PING:
+                self.write(_masked(PONG, data[body : body + size]))
             at = body + size
         return data[at:]
 
@@ -273,6 +271,15 @@ class MqttClient(Client):
                 self.write(_packet(0x40, body[at : at + 2]))
                 at += 2
             self.rpc_answer(body[at:])
+
+
+def _masked(first: int, payload: bytes) -> bytes:
+    """A websocket frame as a client has to send it."""
+    size, key = len(payload), urandom(4)
+    mask = int.from_bytes((key * (size // 4 + 1))[:size], "little")
+    masked = (int.from_bytes(payload, "little") ^ mask).to_bytes(size, "little")
+    head = bytes((first, 0x80 | size)) if size < 126 else pack(">BBH", first, 0xFE, size)
+    return head + key + masked
 
 
 def call_text(method: str, params: object) -> bytes:

@@ -28,6 +28,7 @@ MOONRAKER_CONF = """\
 host: {host}
 port: {http}
 klippy_uds_address: {klipper}
+max_websocket_connections: 250
 [authorization]
 trusted_clients:
     {host}
