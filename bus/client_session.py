@@ -6,13 +6,21 @@ from typing import Protocol
 
 from . import packets
 from .access import Identity
+from .commits import ALWAYS, Line
 from .counters import Counters
 from .limits import Limits
 from .message import Message
+from .session_store import KeptSession
 
 LARGEST_ID = 65_535
 ENTRY_OVERHEAD = 100
 """Bytes counted for one place in a queue beside the message."""
+
+
+Sent = tuple[Message | None, int, int]
+"""The message (None once PUBREC arrived), its QoS, and its position in the store (0 where that is not used)."""
+Queued = tuple[Message, int, bytes, int]
+"""The message, its QoS, the start of its packet, and its position in the store."""
 
 
 def _size(message: Message) -> int:
@@ -23,6 +31,7 @@ class Link(Protocol):
     """The connection a session is attached to."""
 
     outbox: list[bytes]
+    stored: Line
 
     def send(self, *parts: bytes) -> None: ...
     def flush(self) -> None: ...
@@ -58,15 +67,23 @@ class ClientSession:
     """One client's session state; `link` is its connection while there is one."""
 
     __slots__ = (
-        "_counters", "_inflight", "_last_id", "_limits", "_queue", "_queued_bytes", "_room",
+        "_counters", "_inflight", "_kept", "_last_id", "_limits", "_queue", "_queued_bytes", "_room",
         "clean", "filters", "identity", "left_at", "link", "received",
     )  # fmt: skip
 
     def __init__(
-        self, identity: Identity, link: Link, *, clean: bool, limits: Limits, counters: Counters, room: Room
+        self,
+        identity: Identity,
+        link: Link | None,
+        *,
+        clean: bool,
+        limits: Limits,
+        counters: Counters,
+        room: Room,
+        kept: KeptSession | None = None,
     ) -> None:
         self.identity = identity
-        self.link: Link | None = link
+        self.link = link
         self.clean = clean
         self.left_at = 0.0
         self.filters: dict[str, int] = {}
@@ -75,9 +92,10 @@ class ClientSession:
         self._limits = limits
         self._counters = counters
         self._room = room
-        self._inflight: dict[int, tuple[Message, int] | None] = {}
-        """Sent and unacknowledged, in order: the message and its QoS, or None once PUBREC arrived."""
-        self._queue: deque[tuple[Message, int, bytes]] = deque()
+        self._kept = kept
+        self._inflight: dict[int, Sent] = {}
+        """Sent and unacknowledged, in order."""
+        self._queue: deque[Queued] = deque()
         self._queued_bytes = 0
         self._last_id = 0
 
@@ -91,28 +109,37 @@ class ClientSession:
         if self.link is None or self._queue or len(self._inflight) >= self._limits.inflight:
             self._enqueue(message, qos, head)
         else:
-            self._send(self.link, message, qos, head)
+            self._send(self.link, message, qos, head, 0)
 
-    def _send(self, link: Link, message: Message, qos: int, head: bytes) -> None:
+    def _send(self, link: Link, message: Message, qos: int, head: bytes, position: int) -> None:
         inflight, packet_id = self._inflight, self._last_id % LARGEST_ID + 1
         while packet_id in inflight:
             packet_id = packet_id % LARGEST_ID + 1
         self._last_id = packet_id
-        inflight[packet_id] = (message, qos)
-        link.send(head, packet_id.to_bytes(2, "big"), message.payload)
+        if self._kept is not None:
+            position = self._kept.sent(position, message, qos, packet_id)
+        inflight[packet_id] = (message, qos, position)
+        if position and qos == 2:
+            link.stored.send(ALWAYS, head, packet_id.to_bytes(2, "big"), message.payload)
+        else:
+            link.send(head, packet_id.to_bytes(2, "big"), message.payload)
 
-    def _enqueue(self, message: Message, qos: int, head: bytes) -> None:
+    def _enqueue(self, message: Message, qos: int, head: bytes, position: int = 0) -> bool:
         size, limits = _size(message), self._limits
         fits = self._queued_bytes + size <= limits.offline_bytes and self._room.has(message)
         if fits and len(self._queue) < limits.offline_messages:
-            self._queue.append((message, qos, head))
+            if not position and self._kept is not None:
+                position = self._kept.sent(0, message, qos, 0)
+            self._queue.append((message, qos, head, position))
             self._queued_bytes += size
             self._room.take(message)
-        elif self.link is None:
+            return True
+        if self.link is None:
             self._counters.queue_dropped += 1
         else:
             self._counters.slow_readers_cut += 1
             self.link.cut("too many messages wait for acknowledgement")
+        return False
 
     def _dequeued(self, message: Message) -> None:
         self._queued_bytes -= _size(message)
@@ -121,72 +148,122 @@ class ClientSession:
     def _fill(self) -> None:
         """Send what waits, as far as the window allows."""
         while self._queue and self.link is not None and len(self._inflight) < self._limits.inflight:
-            message, qos, head = self._queue.popleft()
+            message, qos, head, position = self._queue.popleft()
             self._dequeued(message)
-            self._send(self.link, message, qos, head)
+            self._send(self.link, message, qos, head, position)
 
     def keep_waiting(self, allowed: Callable[[str], bool]) -> None:
         """Drop queued and unacknowledged messages on topics that are no longer allowed."""
         self._forget_sent(allowed)
         queue, self._queue = self._queue, deque()
-        for message, qos, head in queue:
-            if allowed(message.topic):
-                self._queue.append((message, qos, head))
+        for entry in queue:
+            if allowed(entry[0].topic):
+                self._queue.append(entry)
             else:
                 self._counters.queue_dropped += 1
-                self._dequeued(message)
+                self._dequeued(entry[0])
+                self._forget(entry[3], entry[0])
         self._fill()
 
     def _forget_sent(self, allowed: Callable[[str], bool]) -> None:
         """Never repeat what may no longer be received; an exchange of QoS 2 is completed, which frees its id."""
-        for packet_id, entry in list(self._inflight.items()):
-            if entry is None or allowed(entry[0].topic):
+        for packet_id, (message, qos, _) in list(self._inflight.items()):
+            if message is None or allowed(message.topic):
                 continue
-            if entry[1] == 2:
-                self._inflight[packet_id] = None
+            if qos == 2:
+                self.arrived(packet_id)
             else:
-                del self._inflight[packet_id]
+                self._take_off(packet_id)
             self._counters.queue_dropped += 1
 
     def discard(self) -> None:
-        """Drop everything that waits, as the session ends."""
-        for message, _, _ in self._queue:
+        """Drop everything, as the session ends."""
+        for message, _, _, position in self._queue:
             self._dequeued(message)
+            self._forget(position, message)
         self._queue.clear()
+        for packet_id in list(self._inflight):
+            self._take_off(packet_id)
+        if self._kept is not None:
+            self._kept.removed()
+            self._kept = None
 
-    def resume(self, link: Link) -> None:
+    def _take_off(self, packet_id: int) -> None:
+        message, _, position = self._inflight.pop(packet_id)
+        self._forget(position, message)
+
+    def _forget(self, position: int, message: Message | None) -> None:
+        if self._kept is not None:
+            self._kept.gone(position, message)
+
+    def save(self, left: float, *, urgent: bool) -> None:
+        """Have a persistent session stored; `left` is the wall time at which its client left, 0 while it is here."""
+        if self._kept is not None:
+            self._kept.save(self.identity, self.filters, left, urgent=urgent)
+
+    def restore(self, position: int, message: Message | None, qos: int, packet_id: int) -> None:
+        """Put back what was stored of one place in the line; called in the order of positions."""
+        if packet_id:
+            self._inflight[packet_id] = (message, qos, position)
+        elif message is not None and not self._enqueue(message, qos, _head(message, qos), position):
+            self._forget(position, message)
+
+    def receive(self, packet_id: int) -> bool:
+        """Note an incoming QoS 2 message; False when it is a repeated one."""
+        if packet_id in self.received:
+            return False
+        self.received.add(packet_id)
+        if self._kept is not None:
+            self._kept.save_received(self.received)
+        return True
+
+    def release(self, packet_id: int) -> None:
+        """PUBREL: the packet id of an incoming QoS 2 message may be used again."""
+        if packet_id in self.received:
+            self.received.discard(packet_id)
+            if self._kept is not None:
+                self._kept.save_received(self.received)
+
+    def resume(self, link: Link, allowed: Callable[[str], bool]) -> None:
         """Attach a new connection: repeat what was not acknowledged, in order, then what waited (section 4.4)."""
+        self.keep_waiting(allowed)
         self.link = link
-        for packet_id, entry in self._inflight.items():
-            if entry is None:
-                link.send(packets.acknowledge(packets.PUBREL, packet_id))
+        for packet_id, (message, qos, _) in self._inflight.items():
+            if message is None:
+                link.stored.send(ALWAYS, packets.acknowledge(packets.PUBREL, packet_id))
+                continue
+            parts = _head(message, qos, dup=True), packet_id.to_bytes(2, "big"), message.payload
+            if qos == 2:
+                link.stored.send(ALWAYS, *parts)
             else:
-                message, qos = entry
-                link.send(_repeated_head(message, qos), packet_id.to_bytes(2, "big"), message.payload)
+                link.send(*parts)
         self._fill()
 
     def acknowledged(self, packet_id: int) -> None:
         """PUBACK: a QoS 1 message arrived."""
         entry = self._inflight.get(packet_id)
         if entry is not None and entry[1] == 1:
-            del self._inflight[packet_id]
+            self._take_off(packet_id)
             if self._queue:
                 self._fill()
 
     def arrived(self, packet_id: int) -> None:
         """PUBREC: a QoS 2 message arrived; from here on only its release is repeated."""
         entry = self._inflight.get(packet_id)
-        if entry is not None and entry[1] == 2:
-            self._inflight[packet_id] = None
+        if entry is not None and entry[1] == 2 and entry[0] is not None:
+            if self._kept is not None:
+                self._kept.released(entry[2], entry[0], packet_id)
+            self._inflight[packet_id] = (None, 2, entry[2])
 
     def completed(self, packet_id: int) -> None:
         """PUBCOMP: the exchange of a QoS 2 message is over."""
-        if self._inflight.get(packet_id, self) is None:
-            del self._inflight[packet_id]
+        entry = self._inflight.get(packet_id)
+        if entry is not None and entry[0] is None:
+            self._take_off(packet_id)
             if self._queue:
                 self._fill()
 
 
-def _repeated_head(message: Message, qos: int) -> bytes:
+def _head(message: Message, qos: int, *, dup: bool = False) -> bytes:
     topic = packets.encode_topic(message.topic)
-    return packets.publish_head(topic, len(message.payload), qos, retain=message.retain, dup=True)
+    return packets.publish_head(topic, len(message.payload), qos, retain=message.retain, dup=dup)

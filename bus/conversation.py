@@ -1,11 +1,13 @@
 """What a logged-in client and the broker say to each other: publications, acknowledgements, subscriptions."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final, Protocol
 
 from . import packets
 from .access import Identity
 from .client_session import ClientSession, Link
+from .commits import ALWAYS
 from .exchange import Exchange
 from .packets import ProtocolError
 from .route import Route
@@ -22,13 +24,14 @@ class Speaker(Link, Protocol):
 class Conversation:
     """Handles the packets of one connection after CONNECT."""
 
-    __slots__ = ("_exchange", "_identity", "_link", "_session")
+    __slots__ = ("_commits", "_exchange", "_identity", "_link", "_session")
 
     def __init__(self, exchange: Exchange, identity: Identity, session: ClientSession, link: Speaker) -> None:
         self._exchange = exchange
         self._identity = identity
         self._session = session
         self._link = link
+        self._commits = exchange.commits
 
     def on_packet(self, first: int, body: bytes) -> None:
         """Any packet but PUBLISH; raises ProtocolError."""
@@ -65,39 +68,48 @@ class Conversation:
         packet_id, qos, session = int.from_bytes(raw_id, "big"), first >> 1 & 3, self._session
         if not packet_id:
             raise ProtocolError("packet id 0")
-        repeated = qos == 2 and packet_id in session.received
-        if qos == 2:
-            session.received.add(packet_id)
-        if route is not None and not repeated:
+        since = self._commits.mark
+        if qos == 2 and not session.receive(packet_id):
+            since = ALWAYS
+        elif route is not None:
             self._exchange.forward(route, self._identity, payload, qos, bool(first & 1), bool(first & 8))
-        self._link.send(packets.acknowledge(packets.PUBREC if qos == 2 else packets.PUBACK, packet_id))
+        self._link.stored.send(since, packets.acknowledge(packets.PUBREC if qos == 2 else packets.PUBACK, packet_id))
 
     def _on_pubrec(self, body: bytes) -> None:
-        packet_id = packets.read_id(body)
+        packet_id, since = packets.read_id(body), self._commits.mark
         self._session.arrived(packet_id)
-        self._link.send(packets.acknowledge(packets.PUBREL, packet_id))
+        self._link.stored.send(since, packets.acknowledge(packets.PUBREL, packet_id))
 
     def _on_pubrel(self, body: bytes) -> None:
-        packet_id = packets.read_id(body)
-        self._session.received.discard(packet_id)
-        self._link.send(packets.acknowledge(packets.PUBCOMP, packet_id))
+        packet_id, since = packets.read_id(body), self._commits.mark
+        self._session.release(packet_id)
+        self._link.stored.send(since, packets.acknowledge(packets.PUBCOMP, packet_id))
 
     def _on_pubcomp(self, body: bytes) -> None:
         self._session.completed(packets.read_id(body))
 
     def _on_subscribe(self, body: bytes) -> None:
         packet_id, filters = packets.read_subscribe(body)
+        since = self._commits.mark
         codes = [self._exchange.subscribe(self._session, name, qos) for name, qos in filters]
-        self._link.send(packets.suback(packet_id, codes))
         granted = {name: code for (name, _), code in zip(filters, codes, strict=True)}
         accepted = [(name, code) for name, code in granted.items() if code != packets.SUBSCRIBE_FAILURE]
-        self._exchange.replay(self._session, accepted)
+        if accepted:
+            self._session.save(0, urgent=True)
+        self._link.stored.call(since, partial(self._subscribed, packets.suback(packet_id, codes), accepted))
+
+    def _subscribed(self, answer: bytes, accepted: list[tuple[str, int]]) -> None:
+        self._link.send(answer)
+        if self._session.link is self._link:
+            self._exchange.replay(self._session, accepted)
 
     def _on_unsubscribe(self, body: bytes) -> None:
         packet_id, filters = packets.read_unsubscribe(body)
+        since = self._commits.mark
         for name in filters:
             self._exchange.unsubscribe(self._session, name)
-        self._link.send(packets.unsuback(packet_id))
+        self._session.save(0, urgent=True)
+        self._link.stored.send(since, packets.unsuback(packet_id))
 
     def _on_pingreq(self, body: bytes) -> None:
         _expect_empty(body)

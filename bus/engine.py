@@ -4,11 +4,13 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Awaitable, Callable
+from functools import partial
 from time import perf_counter
 
 from . import packets
 from .access import Authenticator, Identity, Login, Refusal
 from .client_session import ClientSession
+from .commits import Line
 from .conversation import Conversation
 from .exchange import Exchange
 from .matching import too_long, topic_fault
@@ -54,6 +56,7 @@ class Connection:
     ) -> None:
         self.outbox: list[bytes] = []
         self.identity: Identity | None = None
+        self.stored = Line(exchange.commits, self)
         self._exchange = exchange
         self._authenticator = authenticator
         self._write = write
@@ -290,7 +293,7 @@ class Connection:
         self._counters.connects += 1
         self.send(packets.connack(0, present=present))
         if present:
-            session.resume(self)
+            session.resume(self, partial(self._exchange.rules.may_receive, answer))
         self._exchange.sessions.announce(answer)
 
     def _refuse(self, code: Refusal) -> None:

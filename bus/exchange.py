@@ -8,6 +8,8 @@ from functools import partial
 from . import packets
 from .access import AccessRules, Identity
 from .client_session import ClientSession, Link
+from .clock import SYSTEM, Clock
+from .commits import Commits, Store
 from .counters import Counters
 from .drain import Drain
 from .limits import Limits
@@ -18,6 +20,7 @@ from .replay import Replays, Steps
 from .retained import Retained, RetainedStore
 from .route import Route
 from .session import LocalSession, Target
+from .session_store import SessionStore
 from .system_topics import ROOT, SystemTopics
 
 CACHED_ROUTES = 8192
@@ -30,12 +33,21 @@ logger = logging.getLogger(__name__)
 class Exchange:
     """The heart of the broker; create it within a running loop."""
 
-    def __init__(self, rules: AccessRules, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        rules: AccessRules,
+        limits: Limits | None = None,
+        store: Store | None = None,
+        clock: Clock = SYSTEM,
+    ) -> None:
         self.rules = rules
         self.limits = limits or Limits()
         self.counters = Counters()
         self.retained_store = RetainedStore(self.limits)
         self.loop = asyncio.get_running_loop()
+        self.clock = clock
+        self.commits = Commits(self.loop, self.counters, store)
+        self.session_store = SessionStore(self.commits, clock) if store is not None else None
         self.drain = Drain(self.loop, self.counters, self.flush)
         self.sessions = Registry(self)
         self._trie: Trie[ClientSession | Target] = Trie()
@@ -45,6 +57,23 @@ class Exchange:
         self._dirty: list[Link] = []
         self._system = SystemTopics(self)
         self._replays = Replays(self.loop)
+        if store is not None and self.session_store is not None:
+            self._restore(self.session_store, store)
+
+    def _restore(self, session_store: SessionStore, store: Store) -> None:
+        retained, sessions = session_store.restore(store.found)
+        store.found = []
+        for entry in retained:
+            if not self.retained_store.add(entry):
+                session_store.retained(entry, None, 0)
+        for kept, found in sessions:
+            session = self.sessions.restore(kept, found)
+            for name, qos in session.filters.items():
+                self._trie.add(name, session, qos)
+
+    async def aclose(self) -> None:
+        """Store what has changed; nothing is stored afterwards."""
+        await self.commits.aclose()
 
     # Publishing
 
@@ -285,8 +314,11 @@ class Exchange:
         return self.retained_store.get(topic)
 
     def _retain(self, topic: str, payload: bytes, qos: int, sender: Identity) -> None:
+        old = self.retained_store.get(topic)
         if not self.retained_store.put(topic, payload, qos, sender):
             self.counters.retained_refused += 1
+        elif self.session_store is not None:
+            self.session_store.retained(old, self.retained_store.get(topic), qos)
 
     # Writing
 

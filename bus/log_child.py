@@ -7,6 +7,7 @@ from typing import Final
 
 import orjson
 
+from . import lmdb_store
 from .lmdb_log import MAP_SLACK, Segment, structure_problem
 from .log_index import StreamIndex, build
 from .log_pages import committed_last, salvaged
@@ -65,6 +66,11 @@ def salvage(path: Path, first: Position) -> dict[str, object]:
     return {"last": last, "complete": promised is not None and last >= promised}
 
 
+def store(path: Path, first: Position) -> dict[str, object]:
+    """Read the broker's own store, which has no positions."""
+    return {"last": first, "problem": lmdb_store.inspect(path)}
+
+
 def head_of(path: Path) -> bytes:
     """The part of a file in which LMDB keeps what it holds."""
     with path.open("rb") as file:
@@ -88,7 +94,7 @@ def _summaries(items: Sequence[Item], expected: Position) -> Iterator[tuple[Posi
 
 
 def main(arguments: Sequence[str]) -> None:
-    """`inspect|scan|salvage SEGMENT FIRST`; prints the finding as JSON."""
+    """`inspect|scan|salvage|store FILE FIRST`; prints the finding as JSON."""
     command, path, first = arguments
-    found = {"inspect": inspect, "scan": scan, "salvage": salvage}[command](Path(path), int(first))
+    found = {"inspect": inspect, "scan": scan, "salvage": salvage, "store": store}[command](Path(path), int(first))
     sys.stdout.buffer.write(orjson.dumps(found))

@@ -3,10 +3,20 @@
 from .access import Identity
 
 
+class MessageRecord:
+    """The number under which a message is stored, and how many places it has in stored sessions' lines."""
+
+    __slots__ = ("number", "places")
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.places = 0
+
+
 class Message:
     """One publication; `retain` is true only when the retained store replays it to a new subscription."""
 
-    __slots__ = ("dup", "payload", "qos", "queues", "retain", "sender", "topic")
+    __slots__ = ("dup", "payload", "qos", "queues", "record", "retain", "sender", "topic")
 
     def __init__(self, topic: str, payload: bytes, qos: int, retain: bool, dup: bool, sender: Identity) -> None:
         self.topic = topic
@@ -17,6 +27,7 @@ class Message:
         self.sender = sender
         self.queues = 0
         """In how many sessions' queues it waits; for their accounting."""
+        self.record: MessageRecord | None = None
 
     def __repr__(self) -> str:
         return f"Message({self.topic!r}, {len(self.payload)} bytes, qos={self.qos}, from={self.sender.client_id!r})"

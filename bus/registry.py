@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from .access import Identity, Refusal
 from .client_session import ClientSession, Link, Room
+from .session_store import KeptSession, StoredSession
 
 if TYPE_CHECKING:
     from .exchange import Exchange
@@ -80,10 +81,13 @@ class Registry:
             return False
         self._links.add(link)
         self._addresses[address] = self._addresses.get(address, 0) + 1
+        self._watch()
+        return True
+
+    def _watch(self) -> None:
         if not self._sweeping:
             self._sweeping = True
             self._exchange.loop.call_later(SWEEP_SECONDS, self._sweep)
-        return True
 
     def dismiss(self, link: Link, address: str) -> None:
         """A connection that was admitted has ended."""
@@ -137,17 +141,37 @@ class Registry:
             return self._reopen(old, link, identity), True
         if old is not None:
             self._remove(old)
-        session = ClientSession(
-            identity, link, clean=clean, limits=exchange.limits, counters=exchange.counters, room=self._room
-        )
-        self._by_id[client_id] = session
+        store = exchange.session_store
+        session = self._make(identity, link, clean, store.session() if store is not None and not clean else None)
+        session.save(0, urgent=False)
         return session, False
+
+    def _make(self, identity: Identity, link: Link | None, clean: bool, kept: KeptSession | None) -> ClientSession:
+        limits, counters = self._exchange.limits, self._exchange.counters
+        session = ClientSession(
+            identity, link, clean=clean, limits=limits, counters=counters, room=self._room, kept=kept
+        )
+        self._by_id[identity.client_id] = session
+        return session
+
+    def restore(self, kept: KeptSession, found: StoredSession) -> ClientSession:
+        """A session as it was stored, without a connection; called in the order in which their clients left."""
+        session = self._make(found.owner, None, False, kept)
+        session.filters.update(found.filters)
+        session.received.update(found.received)
+        for place in found.line:
+            session.restore(*place)
+        session.left_at = self._exchange.loop.time() - found.seconds_away
+        self._offline[found.owner.client_id] = session
+        self._watch()
+        return session
 
     def _reopen(self, session: ClientSession, link: Link, identity: Identity) -> ClientSession:
         self._offline.pop(identity.client_id, None)
         if session.identity.roles != identity.roles:
             session.keep_waiting(partial(self._exchange.rules.may_receive, identity))
-        session.identity, session.link = identity, link
+        session.identity = identity
+        session.save(0, urgent=False)
         self._exchange.changed()
         return session
 
@@ -169,6 +193,7 @@ class Registry:
 
     def _keep(self, session: ClientSession) -> None:
         session.left_at = self._exchange.loop.time()
+        session.save(self._exchange.clock.wall(), urgent=False)
         self._offline[session.identity.client_id] = session
         if len(self._offline) > self._exchange.limits.offline_sessions:
             self._exchange.counters.sessions_refused += 1

@@ -12,13 +12,15 @@ ENTRY_OVERHEAD = 200
 class Retained:
     """A retained message: who set it, and what it says."""
 
-    __slots__ = ("payload", "qos", "sender", "topic")
+    __slots__ = ("number", "payload", "qos", "sender", "topic")
 
     def __init__(self, topic: str, payload: bytes, qos: int, sender: Identity) -> None:
         self.topic = topic
         self.payload = payload
         self.qos = qos
         self.sender = sender
+        self.number = 0
+        """Under which it is stored; 0 when it is not."""
 
     @property
     def size(self) -> int:
@@ -63,15 +65,16 @@ class RetainedStore:
             if old is not None:
                 self._drop(old)
             return True
-        new = Retained(topic, payload, qos, sender)
+        return self.add(Retained(topic, payload, qos, sender))
+
+    def add(self, new: Retained) -> bool:
+        """Retain an entry in the place of any other of its topic; False when a limit forbids it."""
+        old = self._entries.get(new.topic)
         if not self._fits(new, old):
             return False
-        if old is None:
-            self._leaf(topic).entry = new
-        else:
+        if old is not None:
             self._uncount(old)
-            self._leaf(topic).entry = new
-        self._entries[topic] = new
+        self._leaf(new.topic).entry = self._entries[new.topic] = new
         self._count(new)
         return True
 

@@ -4,17 +4,21 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import uvloop
 
 from bus.access import AccessRules, Authenticator, Identity, Role, TrustedNetworks
 from bus.broker import Broker
+from bus.clock import SYSTEM, Clock
 from bus.exchange import Exchange
 from bus.limits import Limits
 from bus.listeners import BrokerSettings, Listener
+from bus.lmdb_store import LmdbStore
 from bus.message import Message
 from bus.session import LocalSession
+from bus.session_store import map_bytes
 from tests.mqtt_wire import Clients, clients_of
 
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
@@ -57,12 +61,18 @@ class Running:
 
 @contextlib.asynccontextmanager
 async def running(
-    *, limits: Limits | None = None, rules: AccessRules | None = None, authenticator: Authenticator | None = None
+    *,
+    limits: Limits | None = None,
+    rules: AccessRules | None = None,
+    authenticator: Authenticator | None = None,
+    folder: Path | None = None,
+    clock: Clock = SYSTEM,
 ) -> AsyncIterator[Running]:
-    """A broker of the instance `i` with one tcp listener."""
-    exchange = Exchange(rules or AccessRules("i"), limits)
+    """A broker of the instance `i` with one tcp listener, which keeps what outlives it in a folder, if there is one."""
+    store = LmdbStore.open(folder, map_bytes(limits or Limits())) if folder is not None else None
+    exchange = Exchange(rules or AccessRules("i"), limits, store, clock)
     settings = BrokerSettings(listeners={"tcp": Listener(port=0)})
-    async with Broker(exchange, authenticator or TrustedNetworks(), settings) as broker:
+    async with contextlib.aclosing(exchange), Broker(exchange, authenticator or TrustedNetworks(), settings) as broker:
         address = broker.addresses[0]
         async with clients_of(address) as clients:
             yield Running(exchange, clients, address)
