@@ -18,7 +18,11 @@ LARGEST_FILE = 256 * 1024
 
 
 def _listed(value: object) -> object:
-    return [value] if isinstance(value, str) else value
+    if isinstance(value, str):
+        return [value]
+    if not isinstance(value, list | tuple):
+        raise ValueError("expected text or a list of texts")
+    return value
 
 
 def _some(value: object) -> object:
