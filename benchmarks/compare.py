@@ -196,7 +196,8 @@ class Bench:
 
     def _seconds_to_start(self, side: Side) -> float:
         began = time.perf_counter()
-        with self._process(side.command, side.name):
+        with self._process(side.command, side.name) as process:
+            side.processes = [process]
             servers.wait_for_answer(side)
             return time.perf_counter() - began
 

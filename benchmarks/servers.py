@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[1]
 START_SECONDS = 60.0
 STOP_SECONDS = 15.0
 POLL_SECONDS = 0.002
+LAST_WORDS = 15  # lines
 SERVER_CPUS, LOAD_CPUS = {0}, {1}  # with --pin
 # A setting of development machines; without byte code both would be compiled anew at each start.
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
@@ -116,6 +117,8 @@ def running(command: Sequence[str], output: Path, *, pin: bool) -> Iterator["sub
     try:
         yield process
     finally:
+        if process.poll() is not None:  # by itself: its last words say why
+            print(*output.read_text(errors="replace").splitlines()[-LAST_WORDS:], sep="\n", file=sys.stderr)
         _end(process)
 
 
@@ -161,12 +164,19 @@ def wait_for(path: Path) -> None:
 
 def wait_for_answer(side: Side) -> None:
     """Returns when a side answers over HTTP."""
-    _until(partial(_answers, side.http), f"{side.name} does not answer")
+    _until(lambda: _is_up(side), f"{side.name} does not answer")
 
 
 def wait_for_printer(side: Side) -> None:
     """Returns when a side has connected to the printer and knows that it is ready."""
     _until(lambda: side.state() == "ready", f"{side.name} does not find the printer ready")
+
+
+def _is_up(side: Side) -> bool:
+    ended = [process.returncode for process in side.processes if process.poll() is not None]
+    if ended:
+        raise ChildProcessError(f"{side.name} has ended with status {ended[0]}")
+    return _answers(side.http)
 
 
 def _answers(port: int) -> bool:
