@@ -1,15 +1,19 @@
-"""A session over a socket (aiomqtt): the same interface as a local one, reconnecting for ever with bounded back-off."""
+"""Connections to a broker over a socket (aiomqtt): single ones, and sessions that reconnect for ever."""
 
 import asyncio
+import contextlib
 import logging
 import socket
+import ssl
 from collections import deque
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import aiomqtt
+from aiomqtt.exceptions import MqttConnectError
+from paho.mqtt.packettypes import PacketTypes  # aiomqtt's own base: it has no names for MQTT 5 properties
+from paho.mqtt.properties import Properties
 
 from .calls import Received
 from .matching import Trie
@@ -17,46 +21,215 @@ from .matching import Trie
 log = logging.getLogger(__name__)
 
 FIRST_BACKOFF = 0.25  # seconds
-MAX_BACKOFF = 5.0
-KEEP_ALIVE = 15  # seconds
+MAX_BACKOFF = 2.0
+KEEP_ALIVE = 15  # seconds until the broker takes a silent client for dead
+PROBE_EVERY = 1.5  # seconds between two looks whether the broker still answers
+PROBE_PATIENCE = 2.0  # seconds for that answer; a connection that is open on this side only is noticed by then
+BUSY_PATIENCE = 20.0  # the same while much is under way, which the answer has to wait for
+ANSWER_PATIENCE = 10.0  # seconds for any other answer of the broker
 OUTBOX = 10_000  # messages; while the link is down or slow the oldest is dropped and counted
-NODELAY = ((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),)  # without it an answer takes 44 ms
+SEND_TURN = 16  # messages sent between two turns of the loop
+SEND_BUFFER = 65_536  # bytes that the kernel takes; more would only hide that the other side does not answer
+PROBE_FILTER = "printbus/probe"  # nobody subscribes to it; leaving it is the cheapest question that brokers answer
+SOCKET_OPTIONS = (
+    (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),  # without it an answer takes 44 ms
+    (socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER),
+)
+PORTS = {"mqtt": 1883, "mqtts": 8883}
+REFUSALS = (1, 2, 4, 5, 132, 133, 134, 135)  # CONNACK codes of both versions that waiting does not change
+VERSION_REFUSED = 132  # (MQTT 5 section 3.2.2.2; that of 3.1.1 is turned into it)
 
 Handler = Callable[[Received], None]
-REFUSED_IDENTIFIER = 2  # CONNACK code (MQTT 3.1.1 section 3.2.2.3)
 
 
 class Refused(Exception):
     """The broker does not want this client: its id is in use, or its credentials are wrong."""
 
 
+class LinkLost(Exception):
+    """A connection has ended or could not be made; `refusal` is the CONNACK code of a broker that said no."""
+
+    def __init__(self, reason: object, refusal: int | None = None) -> None:
+        super().__init__(str(reason) or type(reason).__name__)
+        self.refusal = refusal
+
+
 @dataclass(frozen=True, slots=True)
 class BrokerUrl:
-    """Where a broker is: mqtt://[user[:password]@]host[:port]."""
+    """Where a broker is: mqtt://[user[:password]@]host[:port], or mqtts:// for TLS."""
 
     host: str
     port: int
     user: str | None
     password: str | None
+    tls: bool = False
 
     @classmethod
     def parse(cls, url: str) -> "BrokerUrl":
         """Raises ValueError for anything that is not such a URL."""
         parts = urlsplit(url)
-        if parts.scheme != "mqtt" or not parts.hostname:
-            raise ValueError(f"broker URL {url!r}: expected mqtt://HOST[:PORT]")
+        if parts.scheme not in PORTS or not parts.hostname or parts.path not in ("", "/") or parts.query:
+            raise ValueError(f"broker URL {url!r}: expected mqtt://HOST[:PORT] or mqtts://HOST[:PORT]")
         user = unquote(parts.username) if parts.username else None
         password = unquote(parts.password) if parts.password else None
-        return cls(parts.hostname, parts.port or 1883, user, password)
+        return cls(parts.hostname, parts.port or PORTS[parts.scheme], user, password, parts.scheme == "mqtts")
 
 
 @dataclass(frozen=True, slots=True)
 class RemoteMessage:
-    """A message as it came over the wire."""
+    """A message as it came over the wire; `response` and `correlation` are what MQTT 5 lets a requester say."""
 
     topic: str
     payload: bytes
     retain: bool
+    qos: int = 0
+    response: str | None = None
+    correlation: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How to connect; a retained will, TLS for mqtts, MQTT 5 where wanted, and how long to wait for the broker."""
+
+    will: tuple[str, bytes] | None = None
+    tls: ssl.SSLContext | None = None
+    version5: bool = False
+    patience: float = ANSWER_PATIENCE
+
+
+class Link:
+    """One connection to a broker; everything raises LinkLost once it is gone."""
+
+    def __init__(self, client: aiomqtt.Client, terms: Terms) -> None:
+        self._client = client
+        self.version5 = terms.version5
+
+    async def subscribe(self, topic_filter: str, qos: int = 0) -> None:
+        """Asks for messages; raises LinkLost when the broker does not answer."""
+        with _translated():
+            await self._client.subscribe(topic_filter, qos)
+
+    async def unsubscribe(self, topic_filter: str, patience: float = ANSWER_PATIENCE) -> None:
+        """Ends a subscription."""
+        with _translated():
+            await self._client.unsubscribe(topic_filter, timeout=patience)
+
+    async def publish(
+        self, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False, correlation: bytes | None = None
+    ) -> None:
+        """Sends a message: returns when it is in the kernel, with QoS 1 when the broker has it."""
+        properties = _correlated(correlation) if correlation is not None and self.version5 else None
+        with _translated():
+            await self._client.publish(topic, payload, qos, retain, properties, timeout=BUSY_PATIENCE)
+
+    async def receive(self, handler: Callable[[RemoteMessage], None]) -> None:
+        """Hands over messages until the link is lost."""
+        with _translated():
+            async for message in self._client.messages:
+                handler(_received(message))
+
+    async def watch(self, is_busy: Callable[[], bool]) -> None:
+        """Asks the broker for a sign of life again and again; raises LinkLost when none comes."""
+        while True:
+            await asyncio.sleep(PROBE_EVERY)
+            await self.unsubscribe(PROBE_FILTER, BUSY_PATIENCE if is_busy() else PROBE_PATIENCE)
+
+
+@contextlib.asynccontextmanager
+async def connected(broker: BrokerUrl, client_id: str, terms: Terms) -> AsyncIterator[Link]:
+    """A link that ends with the block: politely after it, without a word (so that the will is sent) after LinkLost."""
+    client = _client(broker, client_id, terms)
+    try:
+        with _translated():
+            await _enter(client, client_id)
+        yield Link(client, terms)
+        await _say_goodbye(client)
+    except asyncio.CancelledError:
+        await _say_goodbye(client)
+        raise
+    finally:
+        _clear(client)
+
+
+def _client(broker: BrokerUrl, client_id: str, terms: Terms) -> aiomqtt.Client:
+    client = aiomqtt.Client(
+        broker.host,
+        broker.port,
+        username=broker.user,
+        password=broker.password,
+        identifier=client_id,
+        protocol=aiomqtt.ProtocolVersion.V5 if terms.version5 else aiomqtt.ProtocolVersion.V311,
+        will=aiomqtt.Will(terms.will[0], terms.will[1], retain=True) if terms.will else None,
+        clean_session=None if terms.version5 else True,  # nothing stale is replayed
+        keepalive=KEEP_ALIVE,
+        timeout=terms.patience,
+        tls_context=terms.tls,
+        socket_options=SOCKET_OPTIONS,
+        max_queued_incoming_messages=OUTBOX,
+    )
+    client.pending_calls_threshold = SEND_TURN
+    client._client.connect_timeout = terms.patience
+    return client
+
+
+async def _enter(client: aiomqtt.Client, name: str) -> None:
+    """Connects. paho does it in a thread, which cannot be stopped: a cancelled caller still waits for its end."""
+    entering = asyncio.create_task(client.__aenter__(), name=f"{name}: connect")
+    try:
+        await asyncio.shield(entering)
+    except asyncio.CancelledError:
+        with contextlib.suppress(aiomqtt.MqttError, OSError, ValueError):
+            await entering
+        raise
+
+
+async def _say_goodbye(client: aiomqtt.Client) -> None:
+    client.timeout = PROBE_PATIENCE
+    with contextlib.suppress(aiomqtt.MqttError):
+        await client.__aexit__(None, None, None)
+
+
+def _clear(client: aiomqtt.Client) -> None:
+    """Closes what a failed connection leaves behind: aiomqtt keeps its socket, reader and timer."""
+    client._client._sock_close()
+    if client._disconnected.done() and not client._disconnected.cancelled():
+        client._disconnected.exception()  # else the loop complains that nobody looked at it
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except aiomqtt.MqttError as error:
+        raise LinkLost(error.__cause__ or error, _refusal(error)) from error
+    except (OSError, ValueError) as error:  # of the resolver, of TLS, or a topic that is none
+        raise LinkLost(error) from error
+
+
+def _refusal(error: aiomqtt.MqttError) -> int | None:
+    if not isinstance(error, MqttConnectError):
+        return None
+    value = getattr(error.rc, "value", error.rc)
+    return value if isinstance(value, int) else None
+
+
+def _correlated(correlation: bytes) -> Properties:
+    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+    properties.CorrelationData = correlation
+    return properties
+
+
+def _received(message: aiomqtt.Message) -> RemoteMessage:
+    payload = message.payload if isinstance(message.payload, bytes) else b""
+    said = message.properties
+    return RemoteMessage(
+        message.topic.value,
+        payload,
+        message.retain,
+        message.qos,
+        getattr(said, "ResponseTopic", None),
+        getattr(said, "CorrelationData", None),
+    )
 
 
 class RemoteSession:
@@ -74,14 +247,14 @@ class RemoteSession:
         self.client_id = client_id
         self.dropped = 0
         self._broker = broker
-        self._will = aiomqtt.Will(will[0], will[1], retain=True) if will else None
+        self._will = will
         self._connected = connected
         self._lost = lost
         self._filters: dict[str, list[Handler]] = {}
         self._trie: Trie[str] = Trie()
         self._outbox: deque[tuple[str, bytes, int, bool]] = deque()
         self._ready = asyncio.Event()
-        self._client: aiomqtt.Client | None = None
+        self._link: Link | None = None
 
     def subscribe(self, topic_filter: str, handler: Handler, /) -> None:
         """Calls the handler with every message that matches, now and after each reconnect."""
@@ -96,7 +269,7 @@ class RemoteSession:
             self._say("unsubscribe", topic_filter)
 
     def _say(self, what: str, topic_filter: str) -> None:
-        if self._client is not None:
+        if self._link is not None:
             self._put((f"\0{what}", topic_filter.encode(), 0, False))
 
     def publish(self, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False) -> None:
@@ -120,80 +293,62 @@ class RemoteSession:
         while True:
             try:
                 await self._live()
-            except aiomqtt.MqttError as error:
-                if not welcome and _is_refusal(error):
-                    raise Refused(str(error)) from error
-                log.log(logging.INFO if welcome else logging.WARNING, "broker %s: %s", self._broker.host, error)
+            except LinkLost as lost:
+                if not welcome and lost.refusal in REFUSALS:
+                    raise Refused(str(lost)) from lost
+                log.log(logging.INFO if welcome else logging.WARNING, "broker %s: %s", self._broker.host, lost)
             finally:
-                if self._client is not None:
-                    self._client, welcome, backoff = None, True, FIRST_BACKOFF
+                if self._link is not None:
+                    self._link, welcome, backoff = None, True, FIRST_BACKOFF
                     self._lost()
             await asyncio.sleep(backoff)
             backoff = min(2 * backoff, MAX_BACKOFF)
 
     async def _live(self) -> None:
-        broker = self._broker
-        async with aiomqtt.Client(
-            broker.host,
-            broker.port,
-            username=broker.user,
-            password=broker.password,
-            identifier=self.client_id,
-            will=self._will,
-            clean_session=True,  # nothing stale is replayed
-            keepalive=KEEP_ALIVE,
-            socket_options=NODELAY,
-            max_queued_incoming_messages=OUTBOX,
-        ) as client:
+        tls = await asyncio.to_thread(ssl.create_default_context) if self._broker.tls else None
+        async with connected(self._broker, self.client_id, Terms(self._will, tls)) as link:
             for topic_filter in list(self._filters):
-                await client.subscribe(topic_filter)
+                await link.subscribe(topic_filter)
             self._outbox.clear()
-            self._client = client
+            self._link = link
             self._connected()
-            await self._exchange(client)
+            await self._exchange(link)
 
-    async def _exchange(self, client: aiomqtt.Client) -> None:
+    async def _exchange(self, link: Link) -> None:
         """Both directions until one breaks; its error ends the other."""
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._send(client), name=f"{self.client_id}: send")
-                tasks.create_task(self._receive(client), name=f"{self.client_id}: receive")
-        except* aiomqtt.MqttError as broken:
-            raise aiomqtt.MqttError(str(broken.exceptions[0])) from broken
+                tasks.create_task(self._send(link), name=f"{self.client_id}: send")
+                tasks.create_task(link.receive(self._receive), name=f"{self.client_id}: receive")
+                tasks.create_task(link.watch(lambda: bool(self._outbox)), name=f"{self.client_id}: watch")
+        except* LinkLost as broken:
+            raise LinkLost(broken.exceptions[0]) from broken
 
-    async def _send(self, client: aiomqtt.Client) -> None:
+    async def _send(self, link: Link) -> None:
         while True:
             await self._ready.wait()
             self._ready.clear()
             while self._outbox:
-                topic, payload, qos, retain = self._outbox.popleft()
-                if topic == "\0subscribe":
-                    await client.subscribe(payload.decode())
-                elif topic == "\0unsubscribe":
-                    await client.unsubscribe(payload.decode())
-                else:
-                    await client.publish(topic, payload, qos=qos, retain=retain)
+                await self._send_some(link)
+                await asyncio.sleep(0)
 
-    async def _receive(self, client: aiomqtt.Client) -> None:
-        async for message in client.messages:
-            topic = message.topic.value
-            received = RemoteMessage(topic, _bytes(message.payload), message.retain)
-            for topic_filter in self._trie.match(topic):
-                for handler in list(self._filters.get(topic_filter, ())):
-                    self._deliver(handler, received)
+    async def _send_some(self, link: Link) -> None:
+        for _ in range(min(SEND_TURN, len(self._outbox))):
+            topic, payload, qos, retain = self._outbox.popleft()
+            if topic == "\0subscribe":
+                await link.subscribe(payload.decode())
+            elif topic == "\0unsubscribe":
+                await link.unsubscribe(payload.decode())
+            else:
+                await link.publish(topic, payload, qos=qos, retain=retain)
+
+    def _receive(self, received: RemoteMessage) -> None:
+        for topic_filter in self._trie.match(received.topic):
+            for handler in list(self._filters.get(topic_filter, ())):
+                self._deliver(handler, received)
 
     def _deliver(self, handler: Handler, received: RemoteMessage) -> None:
         try:
             handler(received)
         except Exception:
             log.exception("a message on %s could not be handled", received.topic)
-
-
-def _bytes(payload: Any) -> bytes:
-    return payload if isinstance(payload, bytes) else str(payload or "").encode()
-
-
-def _is_refusal(error: aiomqtt.MqttError) -> bool:
-    code = getattr(error, "rc", None)
-    value = getattr(code, "value", code)
-    return isinstance(error, aiomqtt.MqttCodeError) and value in (1, 2, 4, 5, 132, 133, 134, 135)

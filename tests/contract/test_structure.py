@@ -26,6 +26,7 @@ HOMES = {
     "aiomqtt": "bus/client.py",
     "amqtt": "bus/broker.py",
     "lmdb": "bus/lmdb_",
+    "paho": "bus/client.py",  # aiomqtt's own
     "starlette": "bridge/",
     "uvicorn": "bridge/",
     "uvloop": "bus/commands.py",
