@@ -47,16 +47,16 @@ rule_filters = st.one_of(
     st.builds(_filter, st.lists(st.sampled_from([*LEVELS, *PLACES, "+"]), max_size=4), st.booleans()),
 )
 patterns = st.sampled_from(["*", "ann", "b*", "b-*", "*1", "c*", "ann/x", "+*", "**"])
-_lists = st.lists(rule_filters, min_size=1, max_size=3)
 
 
 def _with_a_line(selected: dict[str, object], lines: dict[str, object]) -> Entry:
     return {**selected, **lines}
 
 
-entries = st.builds(
-    _with_a_line,
-    st.fixed_dictionaries(
+def entries_about(about: st.SearchStrategy[str]) -> st.SearchStrategy[Entry]:
+    """Entries with one to three of these filters in each of one or more lists."""
+    lists = st.lists(about, min_size=1, max_size=3)
+    whom = st.fixed_dictionaries(
         {},
         optional={
             "user": st.lists(patterns, min_size=1, max_size=2),
@@ -64,13 +64,12 @@ entries = st.builds(
             "role": st.sampled_from(["client", "panels", "nobody", "agent"]),
             "anonymous": st.booleans(),
         },
-    ),
-    st.one_of(
-        *(
-            st.fixed_dictionaries(
-                {action: _lists}, optional={other: _lists for other in ("publish", "receive") if other != action}
-            )
-            for action in ("publish", "receive", "deny_publish", "deny_receive")
-        )
-    ),
-)
+    )
+    lines = [
+        st.fixed_dictionaries({action: lists}, optional=dict.fromkeys({"publish", "receive"} - {action}, lists))
+        for action in ("publish", "receive", "deny_publish", "deny_receive")
+    ]
+    return st.builds(_with_a_line, st.one_of(st.just({}), whom), st.one_of(*lines))
+
+
+entries = entries_about(rule_filters)
