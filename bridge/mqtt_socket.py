@@ -20,8 +20,19 @@ class Feed(Protocol):
         """The connection has ended."""
 
 
-MqttFactory = Callable[[Callable[[bytes], None], Callable[[], None], str], Feed]
-"""Makes the broker's side from a write function, a close function and the client's address."""
+class MqttFactory(Protocol):
+    """Makes the broker's side of a connection."""
+
+    def __call__(
+        self,
+        *,
+        write: Callable[[bytes], None],
+        close: Callable[[], None],
+        queued: Callable[[], int],
+        pause: Callable[[bool], None],
+        address: str,
+    ) -> Feed:
+        """`queued` tells how many written bytes wait for the client; `pause` stops the reading from it, or goes on."""
 
 
 class MqttSocket:
@@ -29,7 +40,9 @@ class MqttSocket:
 
     def __init__(self, wire: WebSocket, factory: MqttFactory, address: str) -> None:
         self._wire = wire
-        self._feed = factory(self._write, self._close, address)
+        self._feed = factory(
+            write=self._write, close=self._close, queued=wire.queued, pause=wire.pause, address=address
+        )
 
     def on_message(self, opcode: int, payload: bytes) -> None:
         """Binary messages only (MQTT-6.0.0-1)."""

@@ -60,6 +60,7 @@ class WebSocket(asyncio.Protocol):
         self._closing = False
         self._entered = False
         self._heard = False  # something came after our close frame
+        self._blocked = self._paused = False  # it does not read its answers; nothing is wanted from it for now
         self._deadline = 0.0
         self.peer = ""
         self.silent = False  # nothing has arrived since the last ping
@@ -92,12 +93,20 @@ class WebSocket(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """A peer that does not read its answers may not ask for more."""
-        if self._transport is not None:
-            self._transport.pause_reading()
+        self._blocked = True
+        self._steer()
 
     def resume_writing(self) -> None:
         """It has caught up."""
-        if self._transport is not None and not self._transport.is_closing():
+        self._blocked = False
+        self._steer()
+
+    def _steer(self) -> None:
+        if self._transport is None or self._transport.is_closing():
+            return
+        if self._blocked or self._paused:
+            self._transport.pause_reading()
+        else:
             self._transport.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -123,6 +132,15 @@ class WebSocket(asyncio.Protocol):
             return
         transport.write(data)
 
+    def queued(self) -> int:
+        """Bytes that wait for a peer which does not keep up; 0 for one that does."""
+        return self._transport.get_write_buffer_size() if self._blocked and self._transport is not None else 0
+
+    def pause(self, stop: bool) -> None:
+        """Read no more from the peer, or again."""
+        self._paused = stop
+        self._steer()
+
     def refuse(self, answer: bytes) -> None:
         """Answers the handshake with something else than an upgrade, and ends."""
         self.write(answer)
@@ -136,6 +154,7 @@ class WebSocket(asyncio.Protocol):
             return
         self.write(close_frame(code, reason))
         self._finish()
+        self.pause(False)
         loop = asyncio.get_running_loop()
         self._deadline = loop.time() + CLOSE_WAIT
         self._timer = loop.call_later(QUIET, self._settle)

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -171,9 +172,7 @@ async def _bridge(plan: Plan, exchange: Exchange, topics: Topics, authenticator:
     kind = bridge_part("class")
     session = LocalSession(exchange, identity, urgent=kind.urgent)
 
-    def mqtt(write: Callable[[bytes], None], close: Callable[[], None], address: str) -> Wire:
-        return Wire(exchange, authenticator, write=write, close=close, address=address, transport="mqtt+ws")
-
+    mqtt = partial(Wire, exchange, authenticator, transport="mqtt+ws")
     bridge = kind(session, topics, BRIDGE, plan.bridge, mqtt=mqtt)
     await bridge.start()
     return bridge

@@ -2,9 +2,16 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
 from bridge.mqtt_socket import Feed
+from bus.access import AccessRules, Identity, Role, TrustedNetworks
+from bus.engine import Connection
+from bus.exchange import Exchange
+from bus.limits import Limits
+from bus.session import LocalSession
 from tests.conftest import Run
+from tests.mqtt_wire import connect, packet, publish, subscribe
 from tests.unit.bridge.wire import running, until
 from tests.unit.bridge.ws_client import masked, websocket
 
@@ -22,7 +29,15 @@ class Broker:
         self.close: Callable[[], None] = lambda: None
         self.refuses = False
 
-    def __call__(self, write: Callable[[bytes], None], close: Callable[[], None], address: str) -> Feed:
+    def __call__(
+        self,
+        *,
+        write: Callable[[bytes], None],
+        close: Callable[[], None],
+        queued: Callable[[], int],
+        pause: Callable[[bool], None],
+        address: str,
+    ) -> Feed:
         self.write, self.close, self.address = write, close, address
         if self.refuses:
             close()
@@ -111,5 +126,41 @@ def test_the_subprotocol_and_the_gate(run: Run[None]) -> None:
                     assert client.status == status
             await asyncio.sleep(0)
             assert broker.address == ""
+
+    run(main())
+
+
+def test_a_client_that_does_not_read_is_cut_by_the_broker(run: Run[None]) -> None:
+    async def main() -> None:
+        exchange = Exchange(AccessRules("test"), Limits(queued_bytes=2_000_000))
+        factory = partial(Connection, exchange, TrustedNetworks(), transport="mqtt+ws")
+        local = LocalSession(exchange, Identity("printbus.test", Role.BUS, transport="local"))
+        async with running(factory) as behind, websocket(behind.port, "/mqtt", **MQTT) as slow:
+            slow.raw(masked(2, connect("slow") + subscribe(("t", 0))))
+            await until(lambda: exchange.subscriptions == 1)
+            slow._reader._transport.pause_reading()  # type: ignore[attr-defined]
+            for _ in range(300):
+                local.publish("t", bytes(50_000))
+                await asyncio.sleep(0)
+                if exchange.counters.slow_readers_cut:
+                    break
+            assert exchange.counters.slow_readers_cut == 1
+            assert exchange.sessions.connected == 0
+
+    run(main())
+
+
+def test_a_client_that_floods_is_read_no_faster_than_it_is_served(run: Run[None]) -> None:
+    async def main() -> None:
+        exchange = Exchange(
+            AccessRules("test"), Limits(packet_bytes=128 << 10)
+        )  # it is cut with four times that unserved
+        factory = partial(Connection, exchange, TrustedNetworks(), transport="mqtt+ws")
+        async with running(factory) as behind, websocket(behind.port, "/mqtt", **MQTT) as flooder:
+            burst = masked(2, publish("t", b"x") * 2000)
+            flooder.raw(masked(2, connect("flooder")) + burst * 200 + masked(2, packet(0xC0)))
+            assert await flooder.frame() == (2, b"\x20\x02\x00\x00")
+            assert await flooder.frame() == (2, b"\xd0\x00")
+            assert exchange.counters.publishes == 400_000
 
     run(main())
