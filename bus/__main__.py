@@ -1,6 +1,7 @@
 """The command `printbus`."""
 
 import argparse
+import gc
 import logging
 import sys
 from collections.abc import Sequence
@@ -148,6 +149,7 @@ def _log(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; answers the exit status."""
+    gc.disable()  # while importing and starting, collections cost much and find nothing
     options, unknown = build_parser().parse_known_args(arguments)
     if unknown:
         options.parser.error(f"unrecognized arguments: {' '.join(unknown)}")

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import gc
 import logging
 import signal
 import sys
@@ -146,6 +147,8 @@ def agent(options: argparse.Namespace) -> int:
 
 async def _until(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> int:
     """Runs work until the event is set."""
+    gc.freeze()
+    gc.enable()
     task = asyncio.create_task(work, name="work")
     waiter = asyncio.create_task(stop.wait(), name="signal")
     try:

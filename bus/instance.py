@@ -122,8 +122,8 @@ async def running(plan: Plan) -> AsyncIterator[str]:
             ).start()
             session.publish(topics.server_status, b'{"server":"online"}', retain=True)
             bridge = await _bridge(plan, exchange, topics, authenticator)
-            gc.collect()
-            gc.freeze()
+            gc.freeze()  # what starting made stays: later collections need not look at it
+            gc.enable()
             try:
                 yield _ready_line(broker, bridge)
             finally:
