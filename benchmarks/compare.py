@@ -240,7 +240,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--only", action="append", choices=NAMES, metavar="NAME", help=f"one of {', '.join(NAMES)}")
     parser.add_argument("--seconds", type=float, default=1.0, help="how long a side is asked per round")
     parser.add_argument("--rounds", type=int, default=5, help="how often each side is measured")
-    parser.add_argument("--pin", action="store_true", help="servers on the first processor, load on the second")
+    parser.add_argument(
+        "--pin",
+        action="store_true",
+        help="servers on the first processor, load on the second (where nothing else runs)",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to a file as well")
     return parser.parse_args()
 
