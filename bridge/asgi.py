@@ -38,10 +38,10 @@ class Application:
         self._gate = gate
         self._jsonrpc = jsonrpc
         self._rest = rest()
-        self._routes["/server/jsonrpc"] = {"POST": jsonrpc}
+        self._routes.add("POST", "/server/jsonrpc", jsonrpc)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        verbs = self._routes.get(scope["path"])
+        verbs = self._routes.find(scope["path"])
         if verbs is None:
             return await self._rest(scope, receive, send)
         seen = watched(scope["headers"])

@@ -26,6 +26,12 @@ class Request:
         self.address = address
 
     @property
+    def path(self) -> str:
+        """As asked for, decoded."""
+        path: str = self._scope["path"]
+        return path
+
+    @property
     def bare(self) -> bool:
         """Whether neither query nor body came along."""
         seen = self.seen

@@ -1,11 +1,13 @@
 """The method table turned into HTTP routes: exact paths, a verb each, no handler per method."""
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 
 import orjson
 
-from bus.errors import InvalidParams
+from bus.errors import InvalidParams, NotFound
 from schemas import AnyMethod, Arguments
+from schemas.base import is_open, stem
 
 from .arguments import Params
 from .clients import Clients, actor
@@ -13,10 +15,29 @@ from .commands import Commands
 from .requests import Request
 
 Endpoint = Callable[[Request], Awaitable[bytes]]
-Routes = dict[str, dict[str, Endpoint]]
+Verbs = dict[str, Endpoint]
 
 NO_PARAMS, NO_OBJECTS = b"{}", b'{"objects":{}}'
 KEPT = 1000  # actors remembered by address
+OPEN_PATH = re.compile(r"(/[A-Za-z0-9_-]{1,64}){1,8}")  # of a row that stands for many: it becomes a topic
+
+
+class Routes:
+    """Endpoints by path and verb; a path of the table that ends in a `{place}` stands for all that begin alike."""
+
+    def __init__(self) -> None:
+        self._exact: dict[str, Verbs] = {}
+        self._open: dict[str, Verbs] = {}
+
+    def add(self, verb: str, path: str, endpoint: Endpoint) -> None:
+        """Adds one."""
+        known = self._open if is_open(path) else self._exact
+        known.setdefault(stem(path), {})[verb] = endpoint
+
+    def find(self, path: str) -> Verbs | None:
+        """The verbs of a path; None where nothing is there."""
+        found = self._exact.get(path)
+        return self._open.get(path[: path.find("/", 1) + 1]) if found is None else found
 
 
 class Actors:
@@ -39,7 +60,7 @@ def routes_of(
     methods: Mapping[str, AnyMethod], commands: Commands, clients: Clients, check: Callable[[Request], None]
 ) -> Routes:
     """Path -> verb -> endpoint for every row with an HTTP form; `check` guards rows that change something."""
-    found: Routes = {}
+    found = Routes()
     actors = Actors()
     for row in methods.values():
         endpoint = (
@@ -49,7 +70,7 @@ def routes_of(
             endpoint = _guarded(endpoint, check)
         for route in row.http:
             verb, path = route.split(" ", 1)
-            found.setdefault(path, {})[verb] = endpoint
+            found.add(verb, path, endpoint)
     return found
 
 
@@ -69,7 +90,8 @@ def _guarded(endpoint: Endpoint, check: Callable[[Request], None]) -> Endpoint:
 
 
 def _calling(row: AnyMethod, commands: Commands, actors: Actors) -> Endpoint:
-    name, by_object = row.name, row.flags.arguments is Arguments.OBJECTS
+    by_object = row.flags.arguments is Arguments.OBJECTS
+    name = "" if is_open(row.name) else row.name
     no_params = NO_OBJECTS if by_object else NO_PARAMS
 
     async def call(request: Request) -> bytes:
@@ -77,9 +99,16 @@ def _calling(row: AnyMethod, commands: Commands, actors: Actors) -> Endpoint:
         if not request.bare:
             arguments = await request.arguments()
             params = _encoded(arguments.objects() if by_object else arguments.named())
-        return await commands.run(name, params, actors.of(request.address))
+        return await commands.run(name or _named(request.path), params, actors.of(request.address))
 
     return call
+
+
+def _named(path: str) -> str:
+    """The method that a path names; raises NotFound for what cannot be a method."""
+    if not OPEN_PATH.fullmatch(path):
+        raise NotFound("Not Found")
+    return path[1:].replace("/", ".")
 
 
 def _subscribing(row: AnyMethod, commands: Commands, clients: Clients, actors: Actors) -> Endpoint:

@@ -63,6 +63,12 @@ class Call:
     connection: Connection | None = None
     raw: Mapping[str, Any] = field(default_factory=dict)
     once: Mapping[str, Any] | None = None  # by what a repeat of it is known
+    asked: str = ""  # the name that was called, where the row stands for many
+
+    @property
+    def name(self) -> str:
+        """The method's name as it was called."""
+        return self.asked or self.method.name
 
 
 class Raw(bytes):
@@ -105,6 +111,9 @@ class Bus(Protocol):
 
     def append(self, stream: str, events: Sequence[NewEvent], *, append_id: UUID | None = None) -> Awaitable[int]:
         """Appends facts to the log; resolves to their position once they are durable."""
+
+    async def call(self, method: str, params: Any = None) -> Any:
+        """The result of a method of any agent, with the rights of an agent; raises BusError."""
 
 
 Components = tuple[list[str], list[str], list[str]]  # what runs, what failed, warnings

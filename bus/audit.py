@@ -32,7 +32,7 @@ class Audit:
     def accepted(self, call: Call) -> "asyncio.Future[int]":
         """Records a command; resolves once that is durable."""
         params: dict[str, Any] = {} if call.method.flags.secret else dict(call.raw)
-        data: dict[str, Any] = {"method": call.method.name, "params": params}
+        data: dict[str, Any] = {"method": call.name, "params": params}
         if call.once is not None:
             data["once"] = call.once
         return self._journal.append(STREAM, [NewEvent(ACCEPTED, data, call.actor.as_dict())])
@@ -41,11 +41,11 @@ class Audit:
         """Records the outcome; answers it, or the error that kept the command out of the log."""
         failed = accepted.exception() if not accepted.cancelled() else Unavailable("The event log is closed")
         if failed is not None and call.method.flags.urgent:
-            log.error("%s could not be recorded", call.method.name, exc_info=failed)
+            log.error("%s could not be recorded", call.name, exc_info=failed)
             return outcome
         if failed is not None:
             return failed if isinstance(failed, BusError) else Unavailable("The event log failed")
-        data: dict[str, Any] = {"command": accepted.result(), "method": call.method.name, "outcome": "ok"}
+        data: dict[str, Any] = {"command": accepted.result(), "method": call.name, "outcome": "ok"}
         if isinstance(outcome, BusError):
             data |= {"outcome": "error", "code": outcome.code, "message": outcome.message}
         elif call.once is not None and len(outcome) <= RESULT_BYTES and not call.method.flags.secret:

@@ -11,6 +11,8 @@ from .envelope import NULL, failure, split
 from .errors import BusError, Unavailable
 from .topics import Topics
 
+KEPT_NAMES = 1000  # methods whose topic is remembered; rows that stand for many names could fill the memory
+
 Answered = Callable[[bool, bytes], None]  # success, JSON body: the result or the error object
 
 
@@ -70,7 +72,9 @@ class Caller:
             return number
         topic = self._names.get(method)
         if topic is None:
-            topic = self._names[method] = self._topics.rpc(self._client, method)
+            topic = self._topics.rpc(self._client, method)
+            if len(self._names) < KEPT_NAMES:
+                self._names[method] = topic
         self._waiting[number] = answered
         try:
             self._session.publish(

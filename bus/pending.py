@@ -117,7 +117,7 @@ class Pending:
         self._flow.enter(self._client)
         deadline = self._call.method.deadline
         if self._outcome is None and deadline is not None:
-            late = Timeout(f"{self._call.method.name} was not answered within {deadline:g} s")
+            late = Timeout(f"{self._call.name} was not answered within {deadline:g} s")
             self._timer = asyncio.get_running_loop().call_later(deadline, self.finish, late)
 
     def _send(self) -> None:

@@ -74,7 +74,7 @@ class RemotePort:
 def _request(number: int, call: Call) -> bytes:
     message: dict[str, Any] = {
         "jsonrpc": "2.0",
-        "method": call.method.name,
+        "method": call.name,
         "params": call.raw,
         "id": number,
         "actor": call.actor.as_dict(),

@@ -66,6 +66,10 @@ class RemoteBus:
         self._facts_ready.set()
         return future
 
+    async def call(self, method: str, params: Any = None) -> Any:
+        """The result of a method of any agent; raises BusError."""
+        return await self._caller.call(method, params)
+
     async def deliver_facts(self) -> None:
         """Sends facts in order, each until it is recorded."""
         while True:
@@ -148,9 +152,9 @@ class RemoteAgent:
         if message.retain:
             return
         request = loads(message.payload)
-        row = METHODS[request["method"]]
-        actor = Actor(**request["actor"])
-        call = Call(row, row.params.model_validate(request["params"]), actor, None, request["params"])
+        name, params = request["method"], request["params"]
+        row = METHODS.find(name) or METHODS[name]
+        call = Call(row, row.params.model_validate(params), Actor(**request["actor"]), None, params, asked=name)
         call.connection = connection_of(request, call)
         request_id = b"%d" % request["id"]
         topic = self._topics.agent_answer(self._kind.name)

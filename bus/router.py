@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from schemas import AnyMethod, NoParams, Permission
+from schemas import AnyMethod, NoParams, Permission, Table
 
 from .access import Role
 from .agent import Call
@@ -48,7 +48,7 @@ class Router:
     ) -> None:
         self.session = session
         self.topics = topics
-        self.methods = methods
+        self.methods = Table(methods.values())
         self.ports: dict[str, Port] = {}
         self._remote: dict[str, RemotePort] = {}
         self._flow = Flow(audit, Once())
@@ -189,7 +189,7 @@ class Router:
             answer(failure(Internal("Internal error"), request_id))
 
     def _accept(self, name: str, params: dict[str, Any], origin: Origin) -> tuple[Call, Port]:
-        row = self.methods.get(name)
+        row = self.methods.find(name)
         port = None if row is None else self.ports.get(row.owner)
         if row is None or port is None or (row.needs is Permission.AGENT and not origin.agent):
             raise MethodNotFound("Method not found")
@@ -199,7 +199,7 @@ class Router:
             raise Forbidden(f"{name} is refused on a topic that others can read; use a private one")
         if not row.flags.urgent:
             self._flow.require_room(origin.client, many=origin.actor.transport == "http")
-        return Call(row, self._validated(row, params), origin.actor, origin.connection, params), port
+        return Call(row, self._validated(row, params), origin.actor, origin.connection, params, asked=name), port
 
     def _validated(self, row: AnyMethod, params: dict[str, Any]) -> Any:
         if row.params is NoParams:

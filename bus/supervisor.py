@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 
 from .access import Identity, Role
 from .agent import Agent, Host, Settings
+from .calls import Caller
 from .envelope import dumps
 from .exchange import Exchange
 from .journal import Journal
@@ -49,6 +50,7 @@ class LocalBus:
         self.data = data
         self._session = session
         self._journal = journal
+        self._caller: Caller | None = None  # of an agent that calls others
 
     def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
         """Publishes on a topic that belongs to the agent."""
@@ -65,6 +67,12 @@ class LocalBus:
     def append(self, stream: str, events: Sequence[NewEvent], *, append_id: UUID | None = None) -> Awaitable[int]:
         """Appends facts to the log."""
         return self._journal.append(stream, events, append_id=append_id)
+
+    async def call(self, method: str, params: Any = None) -> Any:
+        """The result of a method of any agent; raises BusError."""
+        if self._caller is None:
+            self._caller = Caller(self._session, self.topics, self._session.identity.client_id)
+        return await self._caller.call(method, params)
 
 
 def presence(name: str, boot: str, rows: Sequence[str]) -> bytes:

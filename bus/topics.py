@@ -83,5 +83,21 @@ class Topics:
         return f"{self.instance}/agent/{name}/answer"
 
     def connection(self, client: str) -> str:
-        """Where the bridge says that one of its websockets opened or closed; clients of a bridge are `{bridge}/{number}`."""
+        """Where a bridge says that one of its websockets opened or closed; its clients are `{bridge}/{number}`."""
         return f"{self.instance}/connection/{client}"
+
+    def tunnel_send(self, client: str) -> str:
+        """Where a client's messages for Klipper go into its tunnel."""
+        return f"{self.instance}/klippy/tunnel/send/{client}"
+
+    def tunnel_receive(self, client: str) -> str:
+        """Where Klipper's messages come out of it."""
+        return f"{self.instance}/klippy/tunnel/receive/{client}"
+
+    def tunnel_control(self, client: str) -> str:
+        """What a client says about its tunnel."""
+        return f"{self.instance}/klippy/tunnel/control/{client}"
+
+    def tunnel_state(self, client: str) -> str:
+        """What the server says about it."""
+        return f"{self.instance}/klippy/tunnel/state/{client}"

@@ -1,9 +1,9 @@
 """What is said on the bus: the method table, models and notifications."""
 
-from . import printer, rpc, server
-from .base import AnyMethod, Arguments, Flags, Method, Model, NoParams, Notification, Params, Permission, table
+from . import datastore, klippy, printer, rpc, server
+from .base import AnyMethod, Arguments, Flags, Method, Model, NoParams, Notification, Params, Permission, Table, table
 
-NAMESPACES = (printer, rpc, server)
+NAMESPACES = (datastore, klippy, printer, rpc, server)
 METHODS = table(*NAMESPACES)
 
 __all__ = [
@@ -18,6 +18,9 @@ __all__ = [
     "Notification",
     "Params",
     "Permission",
+    "Table",
+    "datastore",
+    "klippy",
     "printer",
     "rpc",
     "server",

@@ -1,9 +1,8 @@
 """How a method is declared: one row per API method, with its models, permission, deadline and flags."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from types import MappingProxyType
 from typing import Annotated, Any, Generic, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
@@ -124,7 +123,42 @@ class Notification:
 AnyMethod = Method[Any, Any]
 
 
-def table(*modules: object) -> Mapping[str, AnyMethod]:
+class Table(Mapping[str, AnyMethod]):
+    """Rows by name. A row whose name ends in a `{place}` stands for all other names of its namespace."""
+
+    def __init__(self, rows: Iterable[AnyMethod]) -> None:
+        self._rows = {row.name: row for row in rows}
+        self._open = {stem(name): row for name, row in self._rows.items() if is_open(name)}
+
+    def __getitem__(self, name: str) -> AnyMethod:
+        return self._rows[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def find(self, name: str) -> AnyMethod | None:
+        """The row that answers calls of a name: its own, or that of its namespace."""
+        row = self._rows.get(name)
+        if row is not None:
+            return row
+        namespace, dot, rest = name.partition(".")
+        return self._open.get(namespace + dot) if rest else None
+
+
+def is_open(pattern: str) -> bool:
+    """Whether a name or path of the table stands for many."""
+    return pattern.endswith("}")
+
+
+def stem(pattern: str) -> str:
+    """What all names or paths that it stands for begin with."""
+    return pattern.partition("{")[0]
+
+
+def table(*modules: object) -> Table:
     """All rows of the given modules by name; two rows with one name, or one verb and path, are an error."""
     rows: dict[str, AnyMethod] = {}
     routes: dict[str, str] = {}
@@ -134,4 +168,4 @@ def table(*modules: object) -> Mapping[str, AnyMethod]:
         for route in row.http:
             if routes.setdefault(route, row.name) != row.name:
                 raise ValueError(f"{route} belongs to both {routes[route]} and {row.name}")
-    return MappingProxyType(rows)
+    return Table(rows.values())

@@ -79,6 +79,20 @@ EXAMPLES: Mapping[str, Example] = {
     "printer.print.pause": Example(),
     "printer.print.resume": Example(),
     "printer.print.cancel": Example(),
+    "printer.bed_mesh.dump_mesh": Example(
+        result={"current_mesh": {}, "profiles": {}, "probe_offsets": [0.0, 0.0, 0.2]}
+    ),
+    "printer.{klippy_endpoint}": Example(),
+    "klippy.tunnel.open": Example(
+        result={part: f"printer/klippy/tunnel/{part}/desk" for part in ("send", "receive", "control", "state")}
+    ),
+    "server.temperature_store": Example(
+        {"include_monitors": True},
+        {"extruder": {"temperatures": [21.05, 21.12], "targets": [0.0, 0.0], "powers": [0.0, 0.0]}},
+    ),
+    "server.gcode_store": Example(
+        {"count": 1}, {"gcode_store": [{"message": "G28", "time": 1760000000.25, "type": "command"}]}
+    ),
     "server.info": Example({"raw": True}, _SERVER),
     "server.websocket.id": Example(result={"websocket_id": 1730412}),
     "server.connection.identify": Example(

@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from .base import DEFAULT, Arguments, Flags, Int, Method, Model, NoParams, Notification, Params, Permission
 
@@ -61,6 +61,12 @@ class Subscription(ObjectsStatus):
 
     topics: list[str] | None = Field(None, description="Over MQTT: where the changes are published.")
     revision: int | None = Field(None, description="The last change that the status contains; internal.")
+
+
+class EndpointParams(Params):
+    """Whatever Klipper's endpoint takes."""
+
+    model_config = ConfigDict(extra="allow")
 
 
 class ScriptParams(Params):
@@ -223,6 +229,26 @@ PRINT_CANCEL = Method(
     deadline=None,
     flags=CONTROL,
     summary="Cancels the print.",
+)
+DUMP_MESH = Method(
+    "printer.bed_mesh.dump_mesh",
+    EndpointParams,
+    dict[str, Any],
+    OWNER,
+    Permission.READ,
+    _both("/printer/bed_mesh/dump_mesh"),
+    summary="The bed mesh with its points, as Klipper keeps it.",
+)
+ENDPOINT = Method(
+    "printer.{klippy_endpoint}",
+    EndpointParams,
+    Any,
+    OWNER,
+    Permission.CONTROL,
+    _both("/printer/{klippy_endpoint}"),
+    deadline=None,
+    flags=CONTROL,
+    summary="Any other request that this Klipper knows, with dots for slashes; what goes on is for tunnels.",
 )
 
 KLIPPY_READY = Notification("notify_klippy_ready", "Klipper has become ready.")

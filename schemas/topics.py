@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from . import printer, state
+from . import klippy, printer, state
 from .base import Model
 
 
@@ -200,6 +200,32 @@ TOPICS = {
             True,
         ),
         Topic("logHead", "{instance}/log/head", "The newest event's number.", {"LogHead": state.LogHead}, True),
+        Topic(
+            "tunnelSend",
+            "{instance}/klippy/tunnel/send/{client}",
+            "Messages of a client for Klipper, through the tunnel that `klippy.tunnel.open` has opened.",
+            {"KlipperRequest": klippy.Passed},
+            taken=True,
+        ),
+        Topic(
+            "tunnelReceive",
+            "{instance}/klippy/tunnel/receive/{client}",
+            "Klipper's messages for the client of a tunnel.",
+            {"KlipperMessage": klippy.Passed},
+        ),
+        Topic(
+            "tunnelControl",
+            "{instance}/klippy/tunnel/control/{client}",
+            "What a client says about its tunnel.",
+            {"TunnelControl": klippy.TunnelControl},
+            taken=True,
+        ),
+        Topic(
+            "tunnelState",
+            "{instance}/klippy/tunnel/state/{client}",
+            "What the server says about a tunnel.",
+            {"TunnelState": klippy.TunnelState},
+        ),
         Topic(
             "klipperDelta",
             "{instance}/klipper/delta",

@@ -11,7 +11,7 @@ import orjson
 
 from bus.agent import Actor, Agent, Call
 from bus.envelope import dumps
-from bus.errors import BusError
+from bus.errors import BusError, Unavailable
 from bus.log import NewEvent
 from bus.topics import Topics
 from schemas import AnyMethod
@@ -49,6 +49,10 @@ class RecordingBus:
     def append(self, stream: str, events: Sequence[NewEvent], *, append_id: UUID | None = None) -> Awaitable[int]:
         """Records events."""
         return self._append(stream, events)
+
+    async def call(self, method: str, params: Any = None) -> Any:
+        """Nobody answers."""
+        raise Unavailable(f"nobody answers {method}")
 
     async def _append(self, stream: str, events: Sequence[NewEvent]) -> int:
         if self.failing is not None:

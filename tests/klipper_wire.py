@@ -59,7 +59,10 @@ PARAMS: dict[str, dict[str, type]] = {
     "pause_resume/pause": {},
     "pause_resume/resume": {},
     "pause_resume/cancel": {},
+    "bed_mesh/dump_mesh": {},
+    "motion_report/dump_stepper": {"name": str, "response_template": dict},
 }
+MESH: Message = {"current_mesh": {}, "profiles": {}, "probe_offsets": [0.0, 0.0, 0.2]}
 
 
 class Connection:
@@ -215,6 +218,8 @@ class KlipperWire:
                 return {"objects": list(self.status)}
             case "gcode/help":
                 return {"G28": "Home", "RESTART": "Reload config file"}
+            case "bed_mesh/dump_mesh":
+                return MESH
             case "query_endstops/status":
                 return {"stepper_x": "open", "stepper_y": "TRIGGERED"}
             case "objects/subscribe":

@@ -11,17 +11,19 @@ from pydantic import Field
 from bus.agent import Agent, Bus, Call, Host, Raw, Settings, implements
 from bus.envelope import dumps
 from bus.errors import BusError, Unavailable
-from schemas import NoParams, Notification, printer
+from schemas import NoParams, Notification, klippy, printer
 
 from . import simulation, startup
 from .cache import Cache, Status, read_status
 from .chronicle import DISCONNECTED, SHUTDOWN, Chronicle
+from .endpoints import EFFECTS, Endpoints
 from .gcode import print_file
 from .link import LOST, NOT_CONNECTED, Link, connect, settle
-from .prints import ENDED, PAUSED, RESUMED, STARTED
+from .prints import STARTED
 from .publishing import Publisher
 from .state import State
 from .story import LastPrint
+from .tunnels import Tunnels
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +75,8 @@ class Klippy(Agent):
         self._info: Answer | None = None  # the latest question for it
         self._going_down = False  # the console says so, Klipper's info not yet
         self._names: list[str] = []
+        self._endpoints = Endpoints()
+        self._tunnels = Tunnels(bus)
         self._cache = Cache()
         self._publisher = Publisher(bus, self._cache, retained_state=settings.retained_state, status=settings.status)
         self._chronicle = Chronicle(bus)
@@ -88,6 +92,7 @@ class Klippy(Agent):
             virtual = self.settings.socket is None and simulation.wanted(self.bus.data, path)
         if virtual:
             path = self.bus.data / simulation.SOCKET
+        self._tunnels.start(path)
         try:
             async with asyncio.TaskGroup() as tasks:
                 if virtual:
@@ -97,6 +102,7 @@ class Klippy(Agent):
                 tasks.create_task(self._chronicle.record.run(), name="klippy: record")
                 tasks.create_task(self._stay_connected(path), name="klippy: link")
         finally:
+            self._tunnels.close("The klippy agent has stopped")
             if self._link is not None:
                 self._link.close()
 
@@ -120,13 +126,14 @@ class Klippy(Agent):
         """One connection, from its opening to its loss; raises BusError or TimeoutError."""
         try:
             self._on_identified(await startup.identify(link))
-            known = await startup.endpoints(link)
-            log.info("connected to Klipper, which knows %d requests", len(known))
+            log.info("connected to Klipper")
+            self._endpoints = Endpoints(await startup.endpoints(link))
             await startup.follow_console(link)
             self._names = await startup.objects(link)
             if self._klipper in startup.POLL:
                 await startup.subscribe(link, startup.SAFE, self._on_full_state)
                 await self._until_loaded(link)
+                self._endpoints = Endpoints(await startup.endpoints(link))
                 self._names = await startup.objects(link)
             await startup.subscribe(link, self._names, self._on_full_state)
             await self._register(link)
@@ -182,6 +189,7 @@ class Klippy(Agent):
         if link is not self._link:
             return
         self._link, self._info, self._following, self._names = None, None, False, []
+        self._endpoints = Endpoints()
         self._cache.clear()
         self._publisher.gone()
         if self._state is State.DISCONNECTED:
@@ -283,11 +291,17 @@ class Klippy(Agent):
             raise Unavailable("Klipper's objects are not known yet")
         return self._cache.eventtime
 
-    def _command(self, link: Link | None, method: str, params: dict[str, Any], *, urgent: bool = False) -> Answer:
+    def _command(
+        self, link: Link | None, method: str, params: dict[str, Any], *, urgent: bool = False, restart: bool = False
+    ) -> Answer:
         if link is None:
             raise Unavailable(NOT_CONNECTED)
         answer: Answer = asyncio.get_running_loop().create_future()
-        link.send(method, params, lambda result, error: settle(answer, result or OK, error), urgent=urgent)
+
+        def answered(result: Any, error: BusError | None) -> None:
+            settle(answer, result or OK, None if restart and link.closed else error)
+
+        link.send(method, params, answered, urgent=urgent)
         return answer
 
     @implements(printer.EMERGENCY_STOP)
@@ -305,18 +319,19 @@ class Klippy(Agent):
     @implements(printer.RESTART)
     def restart(self, params: NoParams, call: Call) -> Answer:
         """Answers when Klipper does, or has gone."""
-        return self._restart("gcode/restart", call)
+        return self._asked("gcode/restart", {}, call)
 
     @implements(printer.FIRMWARE_RESTART)
     def firmware_restart(self, params: NoParams, call: Call) -> Answer:
         """The same."""
-        return self._restart("gcode/firmware_restart", call)
+        return self._asked("gcode/firmware_restart", {}, call)
 
-    def _restart(self, method: str, call: Call) -> Answer:
-        link = self._connected()
-        answer: Answer = asyncio.get_running_loop().create_future()
-        link.send(method, {}, lambda result, error: settle(answer, OK, None if link.closed else error))
-        self._chronicle.credits.asked(DISCONNECTED, call.actor, answer)
+    def _asked(self, path: str, params: dict[str, Any], call: Call) -> Answer:
+        """Sends a request for somebody, who is credited with its effect; losing the link is what a restart does."""
+        effect = EFFECTS.get(path)
+        answer = self._command(self._connected(), path, params, restart=effect == DISCONNECTED)
+        if effect is not None:
+            self._chronicle.credits.asked(effect, call.actor, answer)
         return answer
 
     @implements(printer.OBJECTS_LIST)
@@ -369,22 +384,39 @@ class Klippy(Agent):
     @implements(printer.PRINT_PAUSE)
     def pause(self, params: NoParams, call: Call) -> Answer:
         """Answers when the macro PAUSE has run."""
-        return self._control("pause_resume/pause", PAUSED, call)
+        return self._asked("pause_resume/pause", {}, call)
 
     @implements(printer.PRINT_RESUME)
     def resume(self, params: NoParams, call: Call) -> Answer:
         """Answers when the macro RESUME has run."""
-        return self._control("pause_resume/resume", RESUMED, call)
+        return self._asked("pause_resume/resume", {}, call)
 
     @implements(printer.PRINT_CANCEL)
     def cancel(self, params: NoParams, call: Call) -> Answer:
         """Answers when the macro CANCEL_PRINT has run."""
-        return self._control("pause_resume/cancel", ENDED, call)
+        return self._asked("pause_resume/cancel", {}, call)
 
-    def _control(self, method: str, effect: str, call: Call) -> Answer:
-        answer = self._command(self._connected(), method, {})
-        self._chronicle.credits.asked(effect, call.actor, answer)
-        return answer
+    @implements(printer.DUMP_MESH)
+    def dump_mesh(self, params: printer.EndpointParams, call: Call) -> Answer:
+        """Asks Klipper, where it has a bed mesh."""
+        return self._pass_on(call)
+
+    @implements(printer.ENDPOINT)
+    def endpoint(self, params: printer.EndpointParams, call: Call) -> Answer:
+        """Asks Klipper, where it knows such a request."""
+        return self._pass_on(call)
+
+    def _pass_on(self, call: Call) -> Answer:
+        self._connected()
+        if self._klipper is State.STARTUP and not self._following:
+            raise Unavailable("Klipper is starting")
+        return self._asked(self._endpoints.path(call.name, call.raw), dict(call.raw), call)
+
+    @implements(klippy.TUNNEL_OPEN)
+    async def open_tunnel(self, params: NoParams, call: Call) -> klippy.Tunnel:
+        """For as long as both the caller and Klipper are there."""
+        self._connected()
+        return await self._tunnels.open(call.connection)
 
 
 def _retrieved(answer: Answer) -> None:

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any, cast
 
 from bus.errors import BusError, InvalidParams, Refused, Unavailable
+from bus.framing import MAX_FRAME, Frames, FrameTooLong
 
-from .frames import MAX_FRAME, Frames, FrameTooLong, decode, encode
+from .frames import decode, encode
 
 log = logging.getLogger(__name__)
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from .. import METHODS, AnyMethod, Arguments
+from ..base import is_open, stem
 from ..errors import FAILURES, failures_of
 from ..examples import EXAMPLES
 from .definitions import Definitions, Json, info
@@ -26,7 +27,7 @@ def openapi(methods: Mapping[str, AnyMethod] = METHODS) -> Json:
     for row in rows:
         for route in row.http:
             verb, path = route.split(" ", 1)
-            paths.setdefault(path, {})[verb.lower()] = _operation(row, verb.lower(), known)
+            paths.setdefault(path, {})[verb.lower()] = _operation(row, verb.lower(), path, known)
     return {
         "openapi": "3.1.0",
         "info": info(KIND),
@@ -55,7 +56,7 @@ ERROR: Json = {
 }
 
 
-def _operation(row: AnyMethod, verb: str, known: Definitions) -> Json:
+def _operation(row: AnyMethod, verb: str, path: str, known: Definitions) -> Json:
     members, required = known.members(f"{row.name} params")
     found: Json = {
         "operationId": f"{row.name}:{verb}",
@@ -69,7 +70,16 @@ def _operation(row: AnyMethod, verb: str, known: Definitions) -> Json:
         found["requestBody"] = _body(row, known, bool(required))
     elif members:
         found["parameters"] = [_parameter(row, name, schema, name in required) for name, schema in members.items()]
+    if is_open(path):
+        found["parameters"] = [_place(path), *found.get("parameters", [])]
     return found | {"responses": {"200": _result(row, known), **dict(_failures(row))}}
+
+
+def _place(path: str) -> Json:
+    """The parameter of a path that stands for many."""
+    name = path.removeprefix(stem(path))[1:-1]
+    shown = {"description": "May hold slashes.", "schema": {"type": "string"}}
+    return {"name": name, "in": "path", "required": True, **shown}
 
 
 def _parameter(row: AnyMethod, name: str, schema: Json, required: bool) -> Json:

@@ -11,10 +11,10 @@ import pytest
 
 from agents.klippy import Klippy, agent, startup
 from agents.klippy.agent import KlippySettings
-from agents.klippy.frames import MAX_FRAME
 from agents.klippy.link import MAX_PENDING, MAX_UNSENT
 from bus.errors import Unavailable
-from schemas import METHODS, AnyMethod, printer
+from bus.framing import MAX_FRAME
+from schemas import METHODS, AnyMethod, klippy, printer
 from tests.agent_bus import RecordingBus, running, start_call
 from tests.klipper_wire import PARAMS, Answer, Connection, KlipperWire, Message, hang_up, never
 
@@ -25,7 +25,9 @@ ASKED: dict[str, Any] = {"printer.gcode.script": {"script": "G28"}, "printer.pri
 FORWARDED = [
     row
     for row in METHODS.values()
-    if row.owner == "klippy" and "objects" not in row.name and row not in (printer.RESTART, printer.FIRMWARE_RESTART)
+    if row.owner == "klippy"
+    and "objects" not in row.name
+    and row not in (printer.RESTART, printer.FIRMWARE_RESTART, printer.ENDPOINT, klippy.TUNNEL_OPEN)
 ]
 
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.klippy.frames import MAX_FRAME, Frames, FrameTooLong, decode, encode
+from agents.klippy.frames import decode, encode
+from bus.framing import MAX_FRAME, Frames, FrameTooLong
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(),

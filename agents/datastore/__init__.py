@@ -1,0 +1,5 @@
+"""The data store: what the sensors and the console said lately."""
+
+from .agent import DataStore
+
+__all__ = ["DataStore"]

@@ -1,0 +1,50 @@
+"""Tunnels: a connection to Klipper's own socket for one client."""
+
+from pydantic import ConfigDict, Field
+
+from .base import Flags, Method, Model, NoParams, Permission
+
+OWNER = "klippy"
+OPEN_DEADLINE = 10.0  # seconds
+
+
+class Tunnel(Model):
+    """The topics of a tunnel."""
+
+    send: str = Field(description="Takes one message for Klipper at a time, without the byte 0x03.")
+    receive: str = Field(description="What Klipper says, one message at a time.")
+    control: str = Field(description="What the client says about the tunnel, at least once a minute.")
+    state: str = Field(description="What the server says about it.")
+
+
+class Passed(Model):
+    """A message as Klipper's API describes it; nobody looks into it on its way."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class TunnelControl(Model):
+    """What a client says about its tunnel; an empty object says that the client is there."""
+
+    open: bool = Field(True, description="False closes the tunnel.")
+    paused: bool | None = Field(None, description="Whether the client wants nothing more for now.")
+
+
+class TunnelState(Model):
+    """What the server says about a tunnel."""
+
+    open: bool = Field(description="False once it has ended.")
+    paused: bool = Field(False, description="Klipper does not keep up: nothing should be sent for now.")
+    reason: str = Field("", description="Why it has ended.")
+
+
+TUNNEL_OPEN = Method(
+    "klippy.tunnel.open",
+    NoParams,
+    Tunnel,
+    OWNER,
+    Permission.CONTROL,
+    deadline=OPEN_DEADLINE,
+    flags=Flags(changes=True, connection=True),
+    summary="Opens a connection of the caller's own to Klipper's socket; one that is open is closed first.",
+)
