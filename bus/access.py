@@ -56,7 +56,7 @@ class Authenticator(Protocol):
     def authenticate(self, login: Login) -> Identity | Refusal | Awaitable[Identity | Refusal]: ...
 
 
-RESERVED_CLIENT_IDS = ("agent.", "bridge", "printbus")
+RESERVED_CLIENT_IDS = ("agent.", "bridge", "printbus", "uplink.")
 _UNSAFE_CLIENT_ID = re.compile(r"[/+#\x00-\x1f\x7f-\x9f]")
 _LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
 
@@ -197,7 +197,8 @@ class AccessRules:
             return topic != self.instance
         request, name = f"{own}moonraker/api/request", who.client_id
         tunnel = f"{own}klippy/tunnel/"
-        own_topics = (request, f"{request}/{name}", f"{tunnel}send/{name}", f"{tunnel}control/{name}")
+        claim = f"{own}uplink/claim"
+        own_topics = (request, claim, f"{request}/{name}", f"{tunnel}send/{name}", f"{tunnel}control/{name}")
         return topic in own_topics or topic.startswith(
             (f"{own}rpc/{name}/", f"{own}files/upload/{name}/", f"{own}files/download/{name}/")
         )

@@ -8,13 +8,13 @@ import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
-from urllib.parse import unquote, urlsplit
 
 import aiomqtt
 from aiomqtt.exceptions import MqttConnectError
 from paho.mqtt.packettypes import PacketTypes  # aiomqtt's own base: it has no names for MQTT 5 properties
 from paho.mqtt.properties import Properties
 
+from .broker_url import BrokerUrl as BrokerUrl
 from .calls import Received
 from .matching import Trie
 
@@ -26,6 +26,7 @@ KEEP_ALIVE = 15  # seconds until the broker takes a silent client for dead
 PROBE_EVERY = 1.5  # seconds between two looks whether the broker still answers
 PROBE_PATIENCE = 2.0  # seconds for that answer; a connection that is open on this side only is noticed by then
 BUSY_PATIENCE = 20.0  # the same while much is under way, which the answer has to wait for
+CONNECT_PATIENCE = 2.0  # seconds for a TCP connection to each address
 ANSWER_PATIENCE = 10.0  # seconds for any other answer of the broker
 OUTBOX = 10_000  # messages; while the link is down or slow the oldest is dropped and counted
 SEND_TURN = 16  # messages sent between two turns of the loop
@@ -35,7 +36,6 @@ SOCKET_OPTIONS = (
     (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),  # without it an answer takes 44 ms
     (socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER),
 )
-PORTS = {"mqtt": 1883, "mqtts": 8883}
 REFUSALS = (1, 2, 4, 5, 132, 133, 134, 135)  # CONNACK codes of both versions that waiting does not change
 VERSION_REFUSED = 132  # (MQTT 5 section 3.2.2.2; that of 3.1.1 is turned into it)
 
@@ -47,32 +47,15 @@ class Refused(Exception):
 
 
 class LinkLost(Exception):
-    """A connection has ended or could not be made; `refusal` is the CONNACK code of a broker that said no."""
+    """A connection has ended or could not be made; `refusal` is the CONNACK code of a broker that said no, and a `mute`
+    one took the connection without ever answering CONNECT, as some do with a version that they do not speak.
+    """
+
+    mute = False
 
     def __init__(self, reason: object, refusal: int | None = None) -> None:
         super().__init__(str(reason) or type(reason).__name__)
         self.refusal = refusal
-
-
-@dataclass(frozen=True, slots=True)
-class BrokerUrl:
-    """Where a broker is: mqtt://[user[:password]@]host[:port], or mqtts:// for TLS."""
-
-    host: str
-    port: int
-    user: str | None
-    password: str | None
-    tls: bool = False
-
-    @classmethod
-    def parse(cls, url: str) -> "BrokerUrl":
-        """Raises ValueError for anything that is not such a URL."""
-        parts = urlsplit(url)
-        if parts.scheme not in PORTS or not parts.hostname or parts.path not in ("", "/") or parts.query:
-            raise ValueError(f"broker URL {url!r}: expected mqtt://HOST[:PORT] or mqtts://HOST[:PORT]")
-        user = unquote(parts.username) if parts.username else None
-        password = unquote(parts.password) if parts.password else None
-        return cls(parts.hostname, parts.port or PORTS[parts.scheme], user, password, parts.scheme == "mqtts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,16 +120,18 @@ class Link:
 
 @contextlib.asynccontextmanager
 async def connected(broker: BrokerUrl, client_id: str, terms: Terms) -> AsyncIterator[Link]:
-    """A link that ends with the block: politely after it, without a word (so that the will is sent) after LinkLost."""
+    """A link that ends with the block: with a goodbye, but after LinkLost without one, so that the will is sent."""
     client = _client(broker, client_id, terms)
     try:
-        with _translated():
-            await _enter(client, client_id)
+        await _enter(client, client_id)
         yield Link(client, terms)
-        await _say_goodbye(client)
-    except asyncio.CancelledError:
+    except LinkLost:
+        raise
+    except BaseException:
         await _say_goodbye(client)
         raise
+    else:
+        await _say_goodbye(client)
     finally:
         _clear(client)
 
@@ -168,7 +153,7 @@ def _client(broker: BrokerUrl, client_id: str, terms: Terms) -> aiomqtt.Client:
         max_queued_incoming_messages=OUTBOX,
     )
     client.pending_calls_threshold = SEND_TURN
-    client._client.connect_timeout = terms.patience
+    client._client.connect_timeout = CONNECT_PATIENCE
     return client
 
 
@@ -176,7 +161,11 @@ async def _enter(client: aiomqtt.Client, name: str) -> None:
     """Connects. paho does it in a thread, which cannot be stopped: a cancelled caller still waits for its end."""
     entering = asyncio.create_task(client.__aenter__(), name=f"{name}: connect")
     try:
-        await asyncio.shield(entering)
+        with _translated():
+            await asyncio.shield(entering)
+    except LinkLost as lost:
+        lost.mute = lost.refusal is None and client._misc_task is not None
+        raise
     except asyncio.CancelledError:
         with contextlib.suppress(aiomqtt.MqttError, OSError, ValueError):
             await entering
@@ -230,6 +219,13 @@ def _received(message: aiomqtt.Message) -> RemoteMessage:
         getattr(said, "ResponseTopic", None),
         getattr(said, "CorrelationData", None),
     )
+
+
+def stop_if_cancelled() -> None:
+    """Ends a loop that goes on after errors: a task group that fails while it is cancelled raises only the failure."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 class RemoteSession:
@@ -301,6 +297,7 @@ class RemoteSession:
                 if self._link is not None:
                     self._link, welcome, backoff = None, True, FIRST_BACKOFF
                     self._lost()
+            stop_if_cancelled()
             await asyncio.sleep(backoff)
             backoff = min(2 * backoff, MAX_BACKOFF)
 

@@ -37,6 +37,7 @@ class BrokerHost:
         self._folds = folds
         self._named = components
         self._failed = failed
+        self._warnings: dict[str, str] = {}
         self._shown: tuple[frozenset[str], Components] | None = None
 
     def connections(self) -> Sequence[Connection]:
@@ -54,8 +55,16 @@ class BrokerHost:
         if self._shown is None or self._shown[0] != down:
             running = [part for name, parts in self._named.items() if name not in down for part in parts]
             failed = [*self._failed, *(part for name in sorted(down - away) for part in self._named[name])]
-            self._shown = down, (running, failed, list(self._failed.values()))
+            self._shown = down, (running, failed, [*self._failed.values(), *self._warnings.values()])
         return self._shown[1]
+
+    def warn(self, about: str, text: str | None) -> None:
+        """Shows a warning, one for each thing it is about, or takes it back."""
+        if text is None:
+            self._warnings.pop(about, None)
+        else:
+            self._warnings[about] = text
+        self._shown = None
 
     async def read_events(self, since: int, stream: str | None, limit: int) -> tuple[Sequence[StoredEvent], int]:
         """Events after a position, and the head of the log."""

@@ -19,6 +19,7 @@ from .access import AccessRules, Identity, Login, Refusal, Role, TrustedNetworks
 from .agent import Agent, Settings
 from .audit import STREAM, Audit
 from .broker import Broker
+from .claims import keep_name
 from .config import PrinterConfig
 from .engine import Connection as Wire
 from .exchange import Exchange
@@ -121,6 +122,7 @@ async def running(plan: Plan) -> AsyncIterator[str]:
                 session, topics, journal, folds, {kind.name: owner for kind, owner in plan.folds.items()}
             ).start()
             session.publish(topics.server_status, b'{"server":"online"}', retain=True)
+            started += _uplinks(plan, tasks, exchange, router, topics, host)
             bridge = await _bridge(plan, exchange, topics, authenticator)
             gc.freeze()  # what starting made stays: later collections need not look at it
             gc.enable()
@@ -163,6 +165,19 @@ def _start(plan: Plan, tasks: asyncio.TaskGroup, router: Router, supervisor: Sup
     for kind, settings in plan.agents:
         started.append(tasks.create_task(supervisor.keep(kind, settings), name=f"agent {kind.name}"))
     return started
+
+
+def _uplinks(
+    plan: Plan, tasks: asyncio.TaskGroup, exchange: Exchange, router: Router, topics: Topics, host: BrokerHost
+) -> list["asyncio.Task[None]"]:
+    boot = uuid4().hex
+    keep_name(exchange, topics, boot)
+    if not plan.broker.uplinks:
+        return []
+    from .uplink import Home, start_uplinks  # with aiomqtt, which takes its time and memory
+
+    home = Home(exchange, router, topics, plan.config.groups, boot, host.warn)
+    return start_uplinks(tasks, plan.broker.uplinks, home)
 
 
 async def _bridge(plan: Plan, exchange: Exchange, topics: Topics, authenticator: KeyedNetworks) -> Any:

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from .limits import Limits
+from .uplink_settings import UplinkName, UplinkSettings
 
 
 class Listener(BaseModel):
@@ -50,6 +51,7 @@ class BrokerSettings(BaseModel):
 
     listeners: dict[str, Listener] = Field(default_factory=_default_listeners, min_length=1)
     limits: Limits = Limits()
+    uplinks: dict[UplinkName, UplinkSettings] = {}
     access: Annotated[dict[str, object] | None, BeforeValidator(_not_empty)] = Field(
         None, description="access rules, which `rule_file` reads; without the section the default set is in force"
     )

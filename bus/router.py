@@ -104,6 +104,13 @@ class Router:
         """Learns from an earlier run's records which commands were accepted."""
         self._flow.once.recover(commands)
 
+    def take(self, message: Message, origin: Origin) -> None:
+        """A request that a client of another broker has sent on any request topic; its uplink says who that is."""
+        if message.topic.startswith(self.topics.rpc_requests[:-1]):
+            self._on_method(message, origin)
+        else:
+            self._receive(message, origin)
+
     # -- one handler per kind of topic
 
     def _on_shared(self, message: Message) -> None:
@@ -114,12 +121,14 @@ class Router:
             self._receive(message, self._origins.of(message))
 
     def _on_rpc(self, message: Message) -> None:
+        self._on_method(message, self._origins.rpc(message.sender))
+
+    def _on_method(self, message: Message, origin: Origin) -> None:
         """Per-method topics: method and actor come from topic and session; only a bridge may speak for another."""
         if message.retain:
             return
         path = message.topic.split("/", 3)[3]
         name = self._names.get(path) or path.replace("/", ".")
-        origin = self._origins.rpc(message.sender)
         if len(message.payload) > MAX_REQUEST:
             return origin.send(failure(too_large(), NULL))
         try:

@@ -37,6 +37,8 @@ class Topics:
         self.connections = f"{instance}/connection/+/+"
         self.private_requests = f"{self.request}/#"
         self.agent_answers = f"{instance}/agent/+/answer"
+        self.claim = f"{instance}/uplink/claim"
+        self.resend = f"{instance}/uplink/resend"
 
     def private_request(self, client: str) -> str:
         """Where one client sends requests that only it sees."""
