@@ -160,6 +160,7 @@ class Shelf:
         self._directory = directory
         self._trusted = set(trusted)
         self._open: dict[Position, Segment] = {}
+        self._unsealed: set[Position] = set()
 
     def get(self, first: Position) -> Segment:
         """A sealed segment for reading; Unavailable when it is damaged (a damaged map can kill the process)."""
@@ -171,8 +172,18 @@ class Shelf:
         """Keep a segment open as the most recently used."""
         self._open[segment.first] = segment
         self._trusted.add(segment.first)
-        while len(self._open) > OPEN_SEALED:
-            self.drop(next(iter(self._open)))
+        spare = [first for first in self._open if first not in self._unsealed]
+        for first in spare[: max(len(self._open) - OPEN_SEALED, 0)]:
+            self.drop(first)
+
+    def put_unsealed(self, segment: Segment) -> None:
+        """Keep a segment open until it is `sealed`: without its index it could not be opened again."""
+        self._unsealed.add(segment.first)
+        self.put(segment)
+
+    def sealed(self, first: Position) -> None:
+        """A segment may be let go of; called by the thread that seals."""
+        self._unsealed.discard(first)
 
     def drop(self, first: Position) -> None:
         """Let go of a segment."""
@@ -325,11 +336,14 @@ class LmdbLog:
         with self._reading:
             sealed, self._active = self._active, fresh
             self._firsts.append(fresh.first)
-            self._shelf.put(sealed)
+            self._shelf.put_unsealed(sealed)
         self._finish_sealing()
-        summary = self._summary(sealed)
-        self._sealing = Thread(target=_seal, args=(sealed.path, summary), name="log-seal")
+        self._sealing = Thread(target=self._seal, args=(sealed, self._summary(sealed)), name="log-seal")
         self._sealing.start()
+
+    def _seal(self, segment: Segment, summary: SegmentIndex) -> None:
+        if _seal(segment.path, summary):
+            self._shelf.sealed(segment.first)
 
     def _summary(self, segment: Segment) -> SegmentIndex:
         tails, appends = dict(self._ledger.tails), self._ledger.window.latest()
@@ -441,12 +455,14 @@ class LmdbLog:
             self._stopped = "the event log is closed"
 
 
-def _seal(path: Path, summary: SegmentIndex, *, sealed: bool = True) -> None:
-    """Write an index; without one the segment is only checked at the next start."""
+def _seal(path: Path, summary: SegmentIndex, *, sealed: bool = True) -> bool:
+    """Write an index; without one the segment is only checked at the next start. False when it cannot be written."""
     try:
         summary.save(path, file_digest(path) if sealed else None)
     except OSError as error:
         log.warning("the index of %s cannot be written: %s", path.name, error)
+        return False
+    return True
 
 
 def _open_active(directory: Path, map_bytes: int) -> tuple[LogState, Segment]:

@@ -2,12 +2,17 @@
 
 import subprocess
 import sys
+import threading
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
+from bus import lmdb_log
 from bus.errors import Unavailable
 from bus.lmdb_log import LmdbLog
+from bus.log import NewEvent
+from bus.log_checkpoint import whole_stream
 from bus.log_files import (
     Reserve,
     WriterLock,
@@ -122,3 +127,28 @@ def test_a_reserve_is_given_up_once(tmp_path: Path) -> None:
 def test_a_reserve_is_not_taken_where_space_is_scarce(tmp_path: Path) -> None:
     Reserve(tmp_path, 1 << 50).take()
     assert not (tmp_path / "reserve").exists()
+
+
+def test_a_segment_that_is_being_sealed_can_be_read_whatever_else_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on = threading.Event()
+    digest = lmdb_log.file_digest
+
+    def slow(path: Path) -> str:
+        assert go_on.wait(30)
+        return digest(path)
+
+    log = LmdbLog.open(tmp_path, segment_bytes=64 << 10, reserve_bytes=0)
+    try:
+        while len(log.boundaries()) < 4:
+            log.append("jobs", [NewEvent("job.queued.1", {"text": "x" * 1000})], append_id=uuid4())
+        monkeypatch.setattr(lmdb_log, "file_digest", slow)
+        threading.Timer(1.0, go_on.set).start()
+        while len(log.boundaries()) < 5:
+            log.append("jobs", [NewEvent("job.queued.1", {"text": "x" * 1000})], append_id=uuid4())
+        for _ in range(2):  # older segments push each other out
+            assert [event.seq for event in whole_stream(log.read)] == list(range(1, log.head() + 1))
+    finally:
+        go_on.set()
+        log.close()
