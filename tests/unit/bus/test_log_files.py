@@ -8,7 +8,6 @@ from uuid import uuid4
 
 import pytest
 
-from bus import lmdb_log
 from bus.errors import Unavailable
 from bus.lmdb_log import LmdbLog
 from bus.log import NewEvent
@@ -16,6 +15,7 @@ from bus.log_checkpoint import whole_stream
 from bus.log_files import (
     Reserve,
     WriterLock,
+    file_digest,
     filesystem_of,
     judge_filesystem,
     segment_path,
@@ -133,17 +133,16 @@ def test_a_segment_that_is_being_sealed_can_be_read_whatever_else_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     go_on = threading.Event()
-    digest = lmdb_log.file_digest
 
     def slow(path: Path) -> str:
         assert go_on.wait(30)
-        return digest(path)
+        return file_digest(path)
 
     log = LmdbLog.open(tmp_path, segment_bytes=64 << 10, reserve_bytes=0)
     try:
         while len(log.boundaries()) < 4:
             log.append("jobs", [NewEvent("job.queued.1", {"text": "x" * 1000})], append_id=uuid4())
-        monkeypatch.setattr(lmdb_log, "file_digest", slow)
+        monkeypatch.setattr("bus.lmdb_log.file_digest", slow)
         threading.Timer(1.0, go_on.set).start()
         while len(log.boundaries()) < 5:
             log.append("jobs", [NewEvent("job.queued.1", {"text": "x" * 1000})], append_id=uuid4())
