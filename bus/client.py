@@ -193,6 +193,9 @@ def _translated() -> Iterator[None]:
         raise LinkLost(error.__cause__ or error, _refusal(error)) from error
     except (OSError, ValueError) as error:  # of the resolver, of TLS, or a topic that is none
         raise LinkLost(error) from error
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():  # wait_for of Python 3.11 forgets it when the answer comes just then
+        raise asyncio.CancelledError
 
 
 def _refusal(error: aiomqtt.MqttError) -> int | None:
