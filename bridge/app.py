@@ -1,6 +1,8 @@
 """The bridge put together: what a session of the bus offers, over HTTP and websockets."""
 
 import asyncio
+from collections import Counter
+from pathlib import Path
 
 from bus.calls import Caller, Received, Session
 from bus.topics import Topics
@@ -17,6 +19,8 @@ from .requests import Request
 from .routes import routes_of
 from .server import Server
 from .settings import BridgeSettings
+from .tunnels import Tunnels
+from .unix_socket import SOCKET, UnixServer
 
 PING_EVERY = 20.0  # seconds; who has not answered by the next ping is cut
 
@@ -24,7 +28,8 @@ PING_EVERY = 20.0  # seconds; who has not answered by the next ping is cut
 class Bridge:
     """Translates HTTP and websockets to topics and back, over one session that it does not own.
 
-    The session's client id is `client_id`; `mqtt` makes the broker's side of connections to `/mqtt`.
+    The session's client id is `client_id`; `mqtt` makes the broker's side of connections to `/mqtt`; the unix socket
+    is in the folder `data`.
     """
 
     def __init__(
@@ -35,11 +40,14 @@ class Bridge:
         settings: BridgeSettings,
         *,
         mqtt: MqttFactory | None = None,
+        data: Path | None = None,
     ) -> None:
         self._gate = Gate(settings)
         self._caller = Caller(session, topics, client_id)
         self._clients = Clients(session, topics, client_id)
-        self._door = Door(settings, self._gate, self._clients, mqtt)
+        self._tunnels = Tunnels(session, topics, client_id, self._clients)
+        self._door = Door(settings, self._gate, self._clients, self._tunnels, mqtt)
+        self._unix = UnixServer(self._clients, data / SOCKET) if data and settings.unix_socket else None
         commands = Commands(self._caller, settings.max_requests)
         routes = routes_of(METHODS, commands, self._clients, self._check)
         jsonrpc = JsonRpc(self._clients, settings.max_requests)
@@ -50,13 +58,13 @@ class Bridge:
 
     @property
     def connections(self) -> int:
-        """Open websockets of clients that speak JSON-RPC."""
+        """Clients that speak JSON-RPC on a websocket or the unix socket."""
         return len(self._clients.sockets)
 
     @property
     def counters(self) -> dict[str, int]:
         """What was refused or cut, by reason."""
-        return dict(self._door.counters)
+        return dict(self._door.counters + (self._unix.counters if self._unix else Counter()))
 
     @staticmethod
     def urgent(_: Received) -> bool:
@@ -71,7 +79,10 @@ class Bridge:
         host, port = self._server.bind()
         self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         self._clients.start()
+        self._tunnels.start()
         await self._server.start()
+        if self._unix is not None:
+            await self._unix.start()
         self._pings = asyncio.create_task(self._ping(), name="bridge: pings")
 
     async def stop(self) -> None:
@@ -82,6 +93,8 @@ class Bridge:
             self._pings = None
         self._caller.lost()
         self._clients.fail()
+        if self._unix is not None:
+            await self._unix.stop()
         await self._door.close()
         await self._server.stop()
 
@@ -90,6 +103,8 @@ class Bridge:
         self._caller.lost()
         self._clients.lost()
         self._door.part()
+        if self._unix is not None:
+            self._unix.part()
 
     def restored(self) -> None:
         """The session is back: says again which websockets are open."""

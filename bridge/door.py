@@ -14,18 +14,22 @@ from .mqtt_socket import SUBPROTOCOL, MqttFactory, MqttSocket
 from .rpc_socket import RpcSocket
 from .settings import BridgeSettings
 from .socket import Talk, WebSocket
+from .tunnels import Tunnels, TunnelSocket
 
 CLOSE_SECONDS = 0.5  # for clients to end their websockets when the server stops
-RPC_PATH, MQTT_PATH = "/websocket", "/mqtt"
+RPC_PATH, MQTT_PATH, TUNNEL_PATH = "/websocket", "/mqtt", "/klippysocket"
 
 
 class Door:
     """Judges handshakes and keeps the list of open websockets."""
 
-    def __init__(self, settings: BridgeSettings, gate: Gate, clients: Clients, mqtt: MqttFactory | None) -> None:
+    def __init__(
+        self, settings: BridgeSettings, gate: Gate, clients: Clients, tunnels: Tunnels, mqtt: MqttFactory | None
+    ) -> None:
         self._settings = settings
         self._gate = gate
         self._clients = clients
+        self._tunnels = tunnels
         self._mqtt = mqtt
         self._addresses: Counter[str] = Counter()
         self._empty = asyncio.Event()
@@ -87,6 +91,7 @@ class Door:
         """Asks all whether they are still there."""
         for wire in list(self._open):
             wire.ping()
+        self._tunnels.keep()
 
     def slow(self) -> None:
         """A websocket was cut because its client did not read."""
@@ -97,6 +102,8 @@ class Door:
             return self._enter_rpc
         if handshake.path == MQTT_PATH and self._mqtt is not None and SUBPROTOCOL in handshake.subprotocols:
             return self._enter_mqtt
+        if handshake.path == TUNNEL_PATH:
+            return self._enter_tunnel
         raise NotFound("Not Found")
 
     def _check(self, address: str, seen: Seen) -> None:
@@ -118,3 +125,6 @@ class Door:
         assert self._mqtt is not None  # noqa: S101 - narrows the type
         wire.write(acceptance(handshake.key, SUBPROTOCOL))
         return MqttSocket(wire, self._mqtt, address)
+
+    def _enter_tunnel(self, handshake: Handshake, wire: WebSocket, address: str) -> Talk:
+        return TunnelSocket(self._tunnels, wire, handshake.key, actor("klippysocket", address))

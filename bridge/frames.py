@@ -30,6 +30,11 @@ def frame(opcode: int, payload: bytes) -> bytes:
     return pack(">BBQ", FIN | opcode, 127, size) + payload
 
 
+def payload_of(data: bytes) -> bytes:
+    """The payload of one whole unmasked frame."""
+    return data[2 if data[1] < 126 else 4 if data[1] == 126 else 10 :]
+
+
 def close_frame(code: int, reason: str = "") -> bytes:
     """A close frame with its status code."""
     return frame(CLOSE, pack(">H", code) + reason.encode()[: MAX_CONTROL - 2])

@@ -1,14 +1,13 @@
 """A JSON-RPC websocket: requests up, answers and notifications down, and the subscriptions asked for on it."""
 
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
 
 from schemas.printer import OBJECTS_SUBSCRIBE
 
 from .frames import TEXT, frame
-from .socket import WebSocket
 from .subscriptions import Objects, are_objects
 
 if TYPE_CHECKING:
@@ -18,10 +17,16 @@ MAX_ASKED = 100  # subscriptions of one websocket that wait for their answer; ol
 _MARK = b"objects.subscribe"
 
 
-class RpcSocket:
-    """One client on `/websocket`; its number is its connection id."""
+class Wire(Protocol):
+    """Where finished websocket frames go."""
 
-    def __init__(self, clients: "Clients", wire: WebSocket, who: bytes) -> None:
+    def write(self, data: bytes) -> None: ...
+
+
+class RpcSocket:
+    """One client on `/websocket` or the unix socket; its number is its connection id."""
+
+    def __init__(self, clients: "Clients", wire: Wire, who: bytes) -> None:
         self._clients = clients
         self._wire = wire
         self._asked: deque[tuple[object, Objects]] = deque(maxlen=MAX_ASKED)

@@ -19,3 +19,4 @@ class BridgeSettings(BaseModel):
     max_websockets: int = Field(500, ge=1, description="Open websockets in total.")
     max_websockets_per_address: int = Field(250, ge=1, description="Open websockets of one address.")
     max_requests: int = Field(10_000, ge=1, description="HTTP requests that wait for an answer; more are refused.")
+    unix_socket: bool = Field(True, description="JSON-RPC on comms/moonraker.sock in the data folder, without a login.")

@@ -1,6 +1,7 @@
 """A websocket connection: handshake, frames, control frames, closing and the bounds that keep it harmless."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Protocol, cast
 
 from .frames import (
@@ -64,6 +65,8 @@ class WebSocket(asyncio.Protocol):
         self._deadline = 0.0
         self.peer = ""
         self.silent = False  # nothing has arrived since the last ping
+        self.opening = False  # the answer to the handshake is still being looked for
+        self.flow: Callable[[bool], None] | None = None  # is told when the peer does not keep up, and when it does
 
     # -- the transport's side
 
@@ -86,6 +89,8 @@ class WebSocket(asyncio.Protocol):
             if self._closing:
                 self._finish()  # it was ended while it was let in
             return
+        if self.opening:
+            return self.abort()  # what came before the answer to the handshake cannot be meant for us
         try:
             self._reader.feed(data)
         except Violation as broken:
@@ -95,11 +100,15 @@ class WebSocket(asyncio.Protocol):
         """A peer that does not read its answers may not ask for more."""
         self._blocked = True
         self._steer()
+        if self.flow is not None:
+            self.flow(True)
 
     def resume_writing(self) -> None:
         """It has caught up."""
         self._blocked = False
         self._steer()
+        if self.flow is not None:
+            self.flow(False)
 
     def _steer(self) -> None:
         if self._transport is None or self._transport.is_closing():
@@ -152,6 +161,8 @@ class WebSocket(asyncio.Protocol):
         """Says why and ends; what the peer still sends is thrown away, so that it can read the reason."""
         if self._closing or self._transport is None:
             return
+        if self.opening:
+            return self.abort()
         self.write(close_frame(code, reason))
         self._finish()
         self.pause(False)
@@ -182,6 +193,8 @@ class WebSocket(asyncio.Protocol):
         """Asks whether the peer is still there; cuts it where the last question went unanswered."""
         if self.silent:
             return self.abort()
+        if self.opening:
+            return None
         self.silent = True
         return self.write(frame(PING, b""))
 

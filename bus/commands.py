@@ -175,7 +175,8 @@ def bridge(options: argparse.Namespace) -> int:
     async def serve(stop: asyncio.Event) -> int:
         link: list[Any] = []
         session = RemoteSession(url, BRIDGE, connected=lambda: link[0].restored(), lost=lambda: link[0].lost())
-        made = bridge_part("class")(session, Topics(configuration.printer.instance), BRIDGE, settings)
+        topics = Topics(configuration.printer.instance)
+        made = bridge_part("class")(session, topics, BRIDGE, settings, data=options.data)
         link.append(made)
         made.lost()  # until the first connect
         await made.start()

@@ -188,7 +188,7 @@ async def _bridge(plan: Plan, exchange: Exchange, topics: Topics, authenticator:
     session = LocalSession(exchange, identity, urgent=kind.urgent)
 
     mqtt = partial(Wire, exchange, authenticator, transport="mqtt+ws")
-    bridge = kind(session, topics, BRIDGE, plan.bridge, mqtt=mqtt)
+    bridge = kind(session, topics, BRIDGE, plan.bridge, mqtt=mqtt, data=plan.data)
     await bridge.start()
     return bridge
 

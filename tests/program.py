@@ -23,6 +23,7 @@ class Addresses(NamedTuple):
     http: str
     mqtt_host: str
     mqtt_port: int
+    data: Path = Path()
 
 
 class Program:
@@ -90,7 +91,7 @@ def running(data: Path, *more: str) -> Iterator[tuple[Program, Addresses]]:
     """`printbus up` until the block ends; its exit status must then be 0."""
     program = Program(*up_arguments(data, *more))
     try:
-        where = addresses(program.ready_line())
+        where = addresses(program.ready_line())._replace(data=data)
         yield program, where
     finally:
         status = program.stop()

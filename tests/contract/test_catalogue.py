@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -172,7 +173,29 @@ def over_http(where: Addresses) -> Iterator[Ask]:
     yield ask
 
 
-TRANSPORTS = {"http": over_http, "websocket": over_websocket, "mqtt": over_mqtt}
+def messages(connection: socket.socket) -> Iterator[Json]:
+    """What comes on a unix socket."""
+    waiting = b""
+    while data := connection.recv(65536):
+        *whole, waiting = (waiting + data).split(b"\x03")
+        yield from map(json.loads, whole)
+
+
+def over_unix(where: Addresses) -> Iterator[Ask]:
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(30)
+        connection.connect(str(where.data / "comms" / "moonraker.sock"))
+        said = messages(connection)
+
+        def ask(method: str, params: Json) -> Json:
+            request = {"jsonrpc": "2.0", "method": method, "params": params, "id": method}
+            connection.sendall(json.dumps(request).encode() + b"\x03")
+            return next(message for message in said if message.get("id") == method)
+
+        yield ask
+
+
+TRANSPORTS = {"http": over_http, "websocket": over_websocket, "mqtt": over_mqtt, "unix": over_unix}
 
 
 @pytest.fixture(params=sorted(TRANSPORTS))
