@@ -21,7 +21,8 @@ class Claim:
     """One side's view of who has the name on one broker.
 
     Who comes asks `{boot, link, asks: true}` and waits; who has it answers `{..., asks: false}`, and the one who came
-    leaves. Of two that ask at once, or have it both after a partition, the lower `boot` and `link` stays.
+    leaves. Of several that ask at once, or have it after a partition, the one with the lowest `boot` and `link` stays;
+    it repeats what it said to those that may not have heard it.
     """
 
     boot: str
@@ -36,12 +37,12 @@ class Claim:
     def heard(self, payload: bytes) -> bytes | None:
         """Takes a message of the claim topic; answers what is to be published there, if anything."""
         said = _parsed(payload)
-        if said is None or said[:2] == (self.boot, self.link):
+        if said is None or said[:2] == (self.boot, self.link) or self.rival is not None:
             return None
         boot, link, asks = said
         stays = (self.boot, self.link) < (boot, link)
         if (self.holds and asks) or (self.holds == (not asks) and stays):
-            return self.say(asks=False)
+            return self.say(asks=not self.holds)
         self.rival = boot
         return None
 
@@ -60,6 +61,7 @@ def keep_name(exchange: Exchange, topics: Topics, boot: str) -> Callable[[], Non
     claim = Claim(boot, "", holds=True)
 
     def on_claim(message: Message) -> None:
+        claim.rival = None  # whoever says otherwise: this broker is the instance's own
         answer = claim.heard(message.payload)
         if answer is not None:
             session.publish(topics.claim, answer)

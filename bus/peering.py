@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from uuid import uuid4
 
 from .claims import Claim, NameTaken
-from .client import Link, LinkLost, RemoteMessage
+from .client import Link, LinkLost, RemoteMessage, together
 from .dialects import PLAIN, Dialect
 from .discovery import Discovery
 from .downlink import LARGEST, Downlink
@@ -86,15 +86,14 @@ class Peering:
 
     async def run(self) -> None:
         """Ends by being cancelled, or with LinkLost or NameTaken."""
-        name = self._parts.name
         try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._link.receive(self._received), name=f"{name}: receive")
-                tasks.create_task(self._link.watch(lambda: len(self._outbox) > 0), name=f"{name}: watch")
-                tasks.create_task(self._send(), name=f"{name}: send")
-                tasks.create_task(self._greet(), name=f"{name}: greet")
-        except BaseExceptionGroup as group:
-            raise _gravest(group) from group
+            await together(
+                self._parts.name,
+                receive=self._link.receive(self._received),
+                watch=self._link.watch(lambda: len(self._outbox) > 0),
+                send=self._send(),
+                greet=self._greet(),
+            )
         except asyncio.CancelledError:
             await self._say_offline()
             raise
@@ -151,7 +150,7 @@ class Peering:
             await self._outbox.waiting.wait()
             self._require_name()
             messages = self._turn()
-            if self._parts.settings.qos:
+            if self._parts.settings.qos and messages:
                 await self._send_together(messages)
             else:
                 for message in messages:
@@ -160,9 +159,10 @@ class Peering:
 
     async def _send_together(self, messages: Sequence[_Message]) -> None:
         """With QoS 1 the broker answers each message; all of a turn are under way at once."""
-        async with asyncio.TaskGroup() as tasks:
-            for message in messages:
-                tasks.create_task(self._publish(message), name=f"{self._parts.name}: publish")
+        await together(
+            f"{self._parts.name}: publish",
+            **{str(number): self._publish(message) for number, message in enumerate(messages)},
+        )
 
     async def _publish(self, message: _Message) -> None:
         await self._link.publish(
@@ -269,11 +269,3 @@ class Peering:
         if topic.startswith("$") or "+" in topic or "#" in topic or rest.startswith(NOT_FOR_ANSWERS):
             return False
         return first != self._topics.instance or topic.startswith((self._topics.response, self._topics.reply("")))
-
-
-def _gravest(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """What to act on: a taken name or a failure of ours before a lost link, which may follow from it."""
-    leaves: list[BaseException] = []
-    for error in group.exceptions:
-        leaves.append(_gravest(error) if isinstance(error, BaseExceptionGroup) else error)
-    return next((error for error in leaves if not isinstance(error, LinkLost)), leaves[0])

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from .access import Identity, Role
 from .claims import NameTaken
-from .client import VERSION_REFUSED, Link, LinkLost, Terms, connected, stop_if_cancelled
+from .client import VERSION_REFUSED, Link, LinkLost, Terms, connected
 from .dialects import DIALECTS
 from .discovery import Discovery
 from .downlink import Downlink
@@ -91,7 +91,6 @@ class Uplink:
         try:
             while True:
                 wait = await self._attempt()
-                stop_if_cancelled()
                 await asyncio.sleep(wait)
         finally:
             self._parts.mirror.close()
@@ -104,8 +103,11 @@ class Uplink:
         try:
             await self._live()
         except LinkLost as lost:
-            self._complain(f"The uplink '{name}' has no connection to {url}", lost)
-            return self._after(lost)
+            log.debug("uplink %s: %s", name, lost)
+            wait = self._after(lost)
+            if wait:
+                self._complain(f"The uplink '{name}' has no connection to {url}", lost)
+            return wait
         except NameTaken as taken:
             self._complain(str(taken))
             return NAME_RETRY

@@ -51,6 +51,7 @@ class Foreign:
         self.kind = kind
         self.port = port or free_port()
         self.user = self.password = "guest" if kind == "rabbitmq" else None
+        self.anonymous = True
         self._folder = folder
         self.instance = instance
         self._process: subprocess.Popen[bytes] | None = None
@@ -99,7 +100,7 @@ class Foreign:
 
     def _mosquitto(self) -> tuple[list[str], dict[str, str]]:
         config = self._folder / "mosquitto.conf"
-        config.write_text(f"listener {self.port} 127.0.0.1\nallow_anonymous true\n")
+        config.write_text(f"listener {self.port} 127.0.0.1\nallow_anonymous {str(self.anonymous).lower()}\n")
         return [program("mosquitto") or "", "-c", str(config)], {}
 
     def _nats(self) -> tuple[list[str], dict[str, str]]:

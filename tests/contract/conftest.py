@@ -1,7 +1,11 @@
-"""Says at the end which kinds of broker the contract could not be held to, because they are not installed."""
+"""Certificates, and a word at the end about brokers to which the contract could not be held: they are not installed."""
 
+import subprocess
 from collections.abc import Callable
+from pathlib import Path
 from typing import Protocol
+
+import pytest
 
 from tests.foreign_brokers import MISSING
 
@@ -18,3 +22,19 @@ def pytest_terminal_summary(terminalreporter: Terminal) -> None:
     if MISSING:
         terminalreporter.section("not installed, so uplinks to them were not tried")
         terminalreporter.line(", ".join(MISSING))
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An authority, and a server and a client certificate it signed."""
+    folder = tmp_path_factory.mktemp("certificates")
+
+    def openssl(*arguments: str) -> None:
+        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
+
+    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2")
+    openssl("req", "-x509", *key, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=authority")
+    for name in ("server", "client"):
+        signed = ("-CA", "ca.pem", "-CAkey", "ca.key", "-addext", "subjectAltName=IP:127.0.0.1")
+        openssl("req", "-x509", *key, *signed, "-keyout", f"{name}.key", "-out", f"{name}.pem", "-subj", f"/CN={name}")
+    return folder

@@ -5,7 +5,6 @@ import contextlib
 import socket
 import ssl
 import stat
-import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -27,22 +26,6 @@ async def listening(*listeners: Listener, limits: Limits | None = None) -> Async
     settings = BrokerSettings(listeners={f"l{index}": listener for index, listener in enumerate(listeners)})
     async with Broker(exchange, TrustedNetworks(), settings) as broker:
         yield exchange, broker
-
-
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An authority, and a server and a client certificate it signed."""
-    folder = tmp_path_factory.mktemp("certificates")
-
-    def openssl(*arguments: str) -> None:
-        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
-
-    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2")
-    openssl("req", "-x509", *key, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=authority")
-    for name in ("server", "client"):
-        signed = ("-CA", "ca.pem", "-CAkey", "ca.key", "-addext", "subjectAltName=IP:127.0.0.1")
-        openssl("req", "-x509", *key, *signed, "-keyout", f"{name}.key", "-out", f"{name}.pem", "-subj", f"/CN={name}")
-    return folder
 
 
 async def login(address: tuple[str, int], context: ssl.SSLContext) -> WireClient:

@@ -1,8 +1,10 @@
 """Uplinks: one suite over every kind of broker that is installed, and what only some of them can show."""
 
 import asyncio
+import gc
 import logging
 import os
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,9 +12,15 @@ from typing import Any
 import orjson
 import pytest
 
+from bus.access import AccessRules, TrustedNetworks
+from bus.broker import Broker
 from bus.dialects import DIALECTS, Kind
+from bus.exchange import Exchange
+from bus.listeners import BrokerSettings, Listener
 from bus.rule_file import Rule, RuleSet
 from bus.rules import FileRules
+from bus.uplink_settings import UplinkSettings
+from tests.brokers import until
 from tests.conftest import Run
 from tests.foreign_brokers import INSTALLED, MISSING, Foreign, far, foreign, response_topic
 from tests.uplink_rig import joined, settings_for
@@ -214,6 +222,36 @@ def kind_of(broker: Foreign) -> Kind:
 
 
 # -- what does not depend on the broker
+
+
+def test_tls_with_certificates_on_both_sides(certificates: Path, run: Run[None]) -> None:
+    listener = Listener(
+        port=0,
+        certfile=certificates / "server.pem",
+        keyfile=certificates / "server.key",
+        cafile=certificates / "ca.pem",
+        require_certificate=True,
+    )
+
+    async def scenario() -> None:
+        exchange = Exchange(AccessRules("farm"))
+        async with Broker(exchange, TrustedNetworks(), BrokerSettings(listeners={"tls": listener})) as broker:
+            settings = {"url": f"mqtts://127.0.0.1:{broker.addresses[0][1]}", "ca": certificates / "ca.pem"}
+            mine = {"certfile": certificates / "client.pem", "keyfile": certificates / "client.key"}
+            async with joined(UplinkSettings.model_validate({**settings, **mine})):
+                await until(lambda: exchange.retained(STATUS) is not None)
+                assert exchange.retained_store.match(STATUS)[0].payload == ONLINE
+            with warnings.catch_warnings():
+                warnings.simplefilter(
+                    "ignore", ResourceWarning
+                )  # paho leaves sockets of failed handshakes to collection
+                for wrong in ({**settings}, {**mine, "url": settings["url"]}):
+                    async with joined(UplinkSettings.model_validate(wrong), wait=False) as here:
+                        await until(lambda here=here: bool(here.warnings), 10)  # type: ignore[misc]
+                        assert not here.uplink.is_up
+                gc.collect()
+
+    run(scenario())
 
 
 def test_calls_answers_of_others_and_requests_never_go_up(plain: Foreign, run: Run[None]) -> None:
