@@ -1,8 +1,8 @@
 """How much the disk is written while idle and while printing, everything included, as megabytes an hour.
 
-`python -m benchmarks.writes [--seconds 300] [--speed 1]` starts `printbus up` with a virtual printer in a folder of its own
-and counts what the process tree hands to the block layer (write_bytes of /proc/PID/io) and what it says on its output:
-first idle, then printing the demo file over and over. Targets: idle under 5 MB an hour, printing under 20 MB.
+`python -m benchmarks.writes [--seconds 300] [--speed 1]` starts `printbus up` with a virtual printer in a folder of its
+own and counts what the process tree hands to the block layer (write_bytes of /proc/PID/io) and what it says on its
+output: first idle, then printing the demo file over and over. Targets: idle under 5 MB an hour, printing under 20 MB.
 """
 
 import argparse
