@@ -5,6 +5,12 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 import pytest
+from hypothesis import settings
+
+# A machine that does other things as well is slow at times: examples have no deadline.
+settings.register_profile("quick", deadline=None)
+settings.register_profile("campaign", deadline=None, max_examples=2000)
+settings.load_profile("quick")
 
 T = TypeVar("T")
 Run = Callable[[Coroutine[Any, Any, T]], T]
