@@ -31,6 +31,7 @@ class Topics:
         self.notifications = f"{instance}/moonraker/notify/+"
         self.klipper_status = f"{instance}/klipper/status"
         self.klipper_delta = f"{instance}/klipper/delta"
+        self.klipper_gcode = f"{instance}/klipper/gcode"
         self.log_head = f"{instance}/log/head"
         self.rpc_requests = f"{instance}/rpc/#"
         self.agents = f"{instance}/agent/+"

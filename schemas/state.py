@@ -52,6 +52,12 @@ class FieldValue(Model):
     value: Any
 
 
+class Gcode(Model):
+    """Gcode on its way to Klipper."""
+
+    script: str = Field(description="Commands, one a line.")
+
+
 class Change(Model):
     """Every changed field, in order."""
 

@@ -178,6 +178,12 @@ TOPICS = {
             {"ObjectsStatus": printer.ObjectsStatus},
         ),
         Topic(
+            "klipperGcode",
+            "{instance}/klipper/gcode",
+            "Gcode that somebody has asked for, as it is handed to Klipper.",
+            {"Gcode": state.Gcode},
+        ),
+        Topic(
             "klipperField",
             "{instance}/klipper/state/{object}/{field}",
             "A field's value, at most one a second; cleared when Klipper goes.",

@@ -13,7 +13,7 @@ from bus.envelope import dumps
 from bus.errors import BusError
 from schemas import datastore, printer
 
-from .console import ConsoleLog
+from .console import ConsoleLog, Kind
 from .readings import HEATERS, Readings, Status, is_whole
 from .storage import Storage
 from .temperatures import Temperatures
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 FILE = ("printbus", "datastore")  # in the data folder
 SAVE_EVERY = 60.0  # seconds
 HOLD = 90  # seconds for which the last values stand in for unknown ones: a restart is no hole
-ACCEPTED = ("commands", "command.accepted.1")
+DAMAGED = (ValueError, TypeError, LookupError, AttributeError, OverflowError)  # what another content than ours raises
 
 
 class DataStoreSettings(Settings):
@@ -61,7 +61,7 @@ class DataStore(Agent):
         topics = self.bus.topics
         self.bus.subscribe(topics.klipper_delta, self._on_delta)
         self.bus.subscribe(topics.notify(printer.GCODE_RESPONSE.name), self._on_response)
-        self.bus.subscribe(topics.event(*ACCEPTED), self._on_command)
+        self.bus.subscribe(topics.klipper_gcode, self._on_gcode)
         self.bus.subscribe(topics.state(printer.OWNER, "server"), self._on_printer)
         self.bus.subscribe(topics.agent(printer.OWNER), self._on_printer_agent)
         try:
@@ -108,15 +108,14 @@ class DataStore(Agent):
             self._shown.clear()
 
     def _on_response(self, _topic: str, payload: bytes) -> None:
-        self._console.add(self._clock.wall(), "response", orjson.loads(payload)["params"][0])
-        self._unsaved = True
+        self._add("response", orjson.loads(payload)["params"][0])
 
-    def _on_command(self, _topic: str, payload: bytes) -> None:
-        event = orjson.loads(payload)
-        text = _gcode(event["data"]["method"], event["data"]["params"])
-        if text is not None:
-            self._console.add(event["time"], "command", text)
-            self._unsaved = True
+    def _on_gcode(self, _topic: str, payload: bytes) -> None:
+        self._add("command", orjson.loads(payload)["script"])
+
+    def _add(self, kind: Kind, text: str) -> None:
+        self._console.add(self._clock.wall(), kind, text)
+        self._unsaved = True
 
     def _on_printer(self, _topic: str, payload: bytes) -> None:
         if not payload or not orjson.loads(payload)["klippy_connected"]:
@@ -178,7 +177,7 @@ class DataStore(Agent):
             saved = await asyncio.to_thread(self._storage.read)
             if saved is not None:
                 self._take_over(saved)
-        except (OSError, ValueError, TypeError, KeyError) as error:
+        except (OSError, *DAMAGED) as error:
             log.warning("%s cannot be used, the stores begin empty: %s", self._storage.path, error)
         self._restored.set()
 
@@ -210,13 +209,3 @@ class DataStore(Agent):
         except OSError as error:
             self._unsaved = True
             log.warning("%s could not be written: %s", self._storage.path, error)
-
-
-def _gcode(method: str, params: dict[str, Any]) -> str | None:
-    """The gcode that a command runs, as the console shows it; None for other commands."""
-    if method == printer.GCODE_SCRIPT.name:
-        return str(params["script"])
-    if method == printer.PRINT_START.name:
-        name = params["filename"].removeprefix("/").replace('"', '\\"')
-        return f'SDCARD_PRINT_FILE FILENAME="{name}"'
-    return None

@@ -6,14 +6,13 @@ from typing import Literal
 
 MAX_LINE = 64 << 10  # characters; the rest of a longer text is not kept
 MAX_TEXT = 1 << 20  # characters of all entries; over it the oldest go
-LATE = 5.0  # seconds by which a command may arrive after the responses that followed it
 
 Kind = Literal["command", "response"]
 Line = tuple[float, Kind, str]
 
 
 class ConsoleLog:
-    """Entries in the order of their times, at most `size` of them."""
+    """Entries in the order in which they came, at most `size` of them."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -24,14 +23,9 @@ class ConsoleLog:
         return len(self._lines)
 
     def add(self, time: float, kind: Kind, text: str) -> None:
-        """A line at its place: commands are told once they are durable, when Klipper may have answered already."""
+        """A new line."""
         kept = text[:MAX_LINE]
-        later = 0
-        for entry in reversed(self._lines):
-            if not 0 < entry[0] - time < LATE:
-                break
-            later += 1
-        self._lines.insert(len(self._lines) - later, (time, kind, kept))
+        self._lines.append((time, kind, kept))
         self._text += len(kept)
         while len(self._lines) > self._size or self._text > MAX_TEXT:
             self._text -= len(self._lines.popleft()[2])
@@ -42,7 +36,7 @@ class ConsoleLog:
         return (line for number, line in enumerate(self._lines) if number >= first)
 
     def restore(self, lines: Iterable[Line]) -> None:
-        """What was saved goes before what is there. Raises ValueError or TypeError."""
+        """What was saved goes before what is there; raises whatever wrong content makes it raise."""
         now = list(self._lines)
         self._lines.clear()
         self._text = 0

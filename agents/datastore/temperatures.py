@@ -70,7 +70,7 @@ class Temperatures:
         }
 
     def restore(self, series: Series, monitors: Sequence[str]) -> None:
-        """Takes what was saved, the newest of what does not fit; raises ValueError, TypeError or KeyError."""
+        """Takes what was saved, the newest of what does not fit; raises whatever wrong content makes it raise."""
         rings = {
             name: {field: self._ring(list(accumulate(steps))) for field, steps in fields.items() if FIELDS[field]}
             for name, fields in series.items()

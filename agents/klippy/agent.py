@@ -326,6 +326,12 @@ class Klippy(Agent):
         """The same."""
         return self._asked("gcode/firmware_restart", {}, call)
 
+    def _run(self, script: str) -> Answer:
+        """Sends gcode, and tells of it before Klipper can say anything about it."""
+        answer = self._command(self._connected(), "gcode/script", {"script": script})
+        self.bus.publish(self.bus.topics.klipper_gcode, dumps({"script": script}))
+        return answer
+
     def _asked(self, path: str, params: dict[str, Any], call: Call) -> Answer:
         """Sends a request for somebody, who is credited with its effect; losing the link is what a restart does."""
         effect = EFFECTS.get(path)
@@ -370,14 +376,14 @@ class Klippy(Agent):
     @implements(printer.GCODE_SCRIPT)
     def script(self, params: printer.ScriptParams, call: Call) -> Answer:
         """Answers when all of it has run."""
-        answer = self._command(self._connected(), "gcode/script", {"script": params.script})
+        answer = self._run(params.script)
         self._chronicle.credits.asked_by_script(params.script, call.actor, answer)
         return answer
 
     @implements(printer.PRINT_START)
     def start(self, params: printer.PrintParams, call: Call) -> Answer:
         """Answers when the file is open."""
-        answer = self._command(self._connected(), "gcode/script", {"script": print_file(params.filename)})
+        answer = self._run(print_file(params.filename))
         self._chronicle.credits.asked(STARTED, call.actor, answer, f"FILENAME={params.filename}")
         return answer
 
