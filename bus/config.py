@@ -56,6 +56,8 @@ class LogSettings(Section):
     """The event log."""
 
     segment_bytes: int = Field(64 << 20, ge=1 << 20, le=1 << 30, description="Size at which a segment is sealed.")
+    segments: int = Field(16, ge=2, description="How many stay; the oldest is dropped.")
+    keep: list[str] = Field(["print"], description="Streams that are carried forward out of dropped segments.")
 
 
 class PrinterConfig(BaseModel):

@@ -25,7 +25,7 @@ from .engine import Connection as Wire
 from .exchange import Exchange
 from .fold import Fold, Folds, Snapshots
 from .host import BrokerHost, LogPublisher, sweeper
-from .journal import Journal
+from .journal import Journal, Retention
 from .listeners import BrokerSettings
 from .lmdb_log import LmdbLog
 from .lmdb_store import LmdbStore
@@ -105,7 +105,11 @@ async def running(plan: Plan) -> AsyncIterator[str]:
     store = LmdbLog.open(own / "log", segment_bytes=plan.config.log.segment_bytes)
     limits = plan.broker.limits
     exchange = Exchange(plan.rules, limits, LmdbStore.open(own / "broker", map_bytes(limits)))
-    async with Journal(store) as journal, aclosing(exchange), Broker(exchange, authenticator, plan.broker) as broker:
+    async with (
+        Journal(store, retention=_retention(plan)) as journal,
+        aclosing(exchange),
+        Broker(exchange, authenticator, plan.broker) as broker,
+    ):
         folds = Folds(store, Snapshots(own / "snapshots", store.epoch), [*plan.folds])
         await journal.ask(lambda _: folds.restore(journal.head))
         router = await _router(plan, exchange, topics, journal)
@@ -135,6 +139,12 @@ async def running(plan: Plan) -> AsyncIterator[str]:
                 for task in started:
                     task.cancel()
         await journal.ask(lambda _: folds.save())
+
+
+def _retention(plan: Plan) -> Retention:
+    """What folds are made of is never lost."""
+    folded = {stream for kind in plan.folds for stream in kind.streams}
+    return Retention(plan.config.log.segments, {*plan.config.log.keep, *folded})
 
 
 def _ready_line(broker: Broker, bridge: Any) -> str:
