@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 TOPIC = b"device/topic"
 REQUEST = b"bench/moonraker/api/request"
@@ -24,6 +25,7 @@ WINDOW_BYTES = 256 * 1024
 """How far the publisher may be ahead of the slowest subscriber."""
 BURST = 64
 START_SECONDS = 5.0
+IDLE_FILTERS = (500, 10_000)
 
 
 def field(raw: bytes) -> bytes:
@@ -212,15 +214,19 @@ def printbus(filters: int = 0) -> Iterator[int]:
         process.wait()
 
 
-async def serve(port: int, idle_filters: int) -> None:
+async def serve(port: int, idle_filters: int, folder: Path) -> None:
     """Run our broker with an echo handler until the process is ended."""
     from bus.access import AccessRules, Identity, Role, TrustedNetworks
     from bus.broker import Broker
     from bus.exchange import Exchange
+    from bus.limits import Limits
     from bus.listeners import BrokerSettings, Listener
+    from bus.lmdb_store import LmdbStore
     from bus.session import LocalSession
+    from bus.session_store import map_bytes
 
-    exchange = Exchange(AccessRules("bench"))
+    limits = Limits()
+    exchange = Exchange(AccessRules("bench"), limits, LmdbStore.open(folder, map_bytes(limits)))
     echo = LocalSession(exchange, Identity("printbus.echo", Role.BUS, transport="local"))
     answer = RESPONSE.decode()
     echo.subscribe(REQUEST.decode(), lambda message: echo.publish(answer, message.payload))
@@ -268,22 +274,30 @@ def rows(seconds: float, *, full: bool) -> list[Row]:
     return found
 
 
-def compare(seconds: float, repeats: int, *, full: bool) -> None:
-    """Measure both in turns and print the best of each."""
+def compare(seconds: float, repeats: int, *, full: bool, only: str) -> None:
+    """Measure both in turns, and print the medians: of the rates, and of the ratios within each round."""
     print(f"{'per second':36} {'printbus':>10} {'mosquitto':>10} {'ratio':>6}")
     with printbus() as ours, mosquitto() as theirs:
         for row in rows(seconds, full=full):
-            mine, other = [], []
-            for _ in range(repeats):
-                mine.append(row.measure(ours))
-                if row.compare:
-                    other.append(row.measure(theirs))
-            line = f"{row.name:36} {max(mine):10,.0f}"
-            print(f"{line} {max(other):10,.0f} {max(mine) / max(other):6.2f}" if other else line, flush=True)
-    for count in (1, 10_000):
-        with printbus(count) as ours:
-            rate = max(deliveries(ours, size=200, subscribers=1, qos=0, seconds=seconds) for _ in range(repeats))
-            print(f"{f'200 B, 1 subscriber, {count} idle filters':36} {rate:10,.0f}", flush=True)
+            if only not in row.name:
+                continue
+            print(_line(row, ours, theirs if row.compare else None, repeats), flush=True)
+    for count in IDLE_FILTERS if not only else ():
+        row = Row(
+            f"200 B, 1 subscriber, {count} idle filters",
+            lambda port: deliveries(port, size=200, subscribers=1, qos=0, seconds=seconds),
+        )
+        with printbus(count) as loaded, printbus() as empty:
+            print(_line(row, loaded, empty, repeats), "(with / without)", flush=True)
+
+
+def _line(row: Row, ours: int, theirs: int | None, repeats: int) -> str:
+    """One row of the table."""
+    if theirs is None:
+        return f"{row.name:36} {median(row.measure(ours) for _ in range(repeats)):10,.0f}"
+    rounds = [(row.measure(ours), row.measure(theirs)) for _ in range(repeats)]
+    mine, other = (median(rates) for rates in zip(*rounds, strict=True))
+    return f"{row.name:36} {mine:10,.0f} {other:10,.0f} {median(one / two for one, two in rounds):6.2f}"
 
 
 def main() -> None:
@@ -292,15 +306,17 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=2.0, help="per measurement")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--full", action="store_true", help="10 kB messages and 100 subscribers too")
+    parser.add_argument("--only", default="", metavar="TEXT", help="rows whose name contains this")
     parser.add_argument("--serve", type=int, metavar="PORT", help=argparse.SUPPRESS)
     parser.add_argument("--idle", type=int, default=0, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
         import uvloop
 
-        uvloop.run(serve(options.serve, options.idle))
+        with tempfile.TemporaryDirectory() as folder:
+            uvloop.run(serve(options.serve, options.idle, Path(folder)))
     else:
-        compare(options.seconds, options.repeats, full=options.full)
+        compare(options.seconds, options.repeats, full=options.full, only=options.only)
 
 
 if __name__ == "__main__":

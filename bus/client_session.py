@@ -9,22 +9,16 @@ from .access import Identity
 from .commits import ALWAYS, Line
 from .counters import Counters
 from .limits import Limits
-from .message import Message
+from .message import ENTRY_OVERHEAD, Message
 from .session_store import KeptSession
 
 LARGEST_ID = 65_535
-ENTRY_OVERHEAD = 100
-"""Bytes counted for one place in a queue beside the message."""
 
 
 Sent = tuple[Message | None, int, int]
 """The message (None once PUBREC arrived), its QoS, and its position in the store (0 where that is not used)."""
 Queued = tuple[Message, int, bytes, int]
 """The message, its QoS, the start of its packet, and its position in the store."""
-
-
-def _size(message: Message) -> int:
-    return len(message.topic) + len(message.payload) + ENTRY_OVERHEAD
 
 
 class Link(Protocol):
@@ -48,26 +42,26 @@ class Room:
     def __init__(self, size: int) -> None:
         self._left = size
 
-    def has(self, message: Message) -> bool:
-        """Whether a message may be put into one more queue."""
-        return self._left >= _size(message) or (message.queues > 0 and self._left >= ENTRY_OVERHEAD)
-
-    def take(self, message: Message) -> None:
-        """Count a message that was put into a queue."""
-        self._left -= ENTRY_OVERHEAD if message.queues else _size(message)
+    def take(self, message: Message) -> bool:
+        """Count a message that is put into one more queue, if it may be."""
+        size = ENTRY_OVERHEAD if message.queues else message.size
+        if self._left < size:
+            return False
+        self._left -= size
         message.queues += 1
+        return True
 
     def give_back(self, message: Message) -> None:
         """Undo one `take`."""
         message.queues -= 1
-        self._left += ENTRY_OVERHEAD if message.queues else _size(message)
+        self._left += ENTRY_OVERHEAD if message.queues else message.size
 
 
 class ClientSession:
     """One client's session state; `link` is its connection while there is one."""
 
     __slots__ = (
-        "_counters", "_inflight", "_kept", "_last_id", "_limits", "_queue", "_queued_bytes", "_room",
+        "_counters", "_inflight", "_inflight_bytes", "_kept", "_last_id", "_limits", "_queue", "_queued_bytes", "_room",
         "clean", "filters", "identity", "left_at", "link", "received",
     )  # fmt: skip
 
@@ -95,6 +89,7 @@ class ClientSession:
         self._kept = kept
         self._inflight: dict[int, Sent] = {}
         """Sent and unacknowledged, in order."""
+        self._inflight_bytes = 0
         self._queue: deque[Queued] = deque()
         self._queued_bytes = 0
         self._last_id = 0
@@ -106,10 +101,15 @@ class ClientSession:
 
     def deliver(self, message: Message, qos: int, head: bytes) -> None:
         """Send a QoS 1 or 2 message, whose packet starts with `head`, or queue it."""
-        if self.link is None or self._queue or len(self._inflight) >= self._limits.inflight:
-            self._enqueue(message, qos, head)
-        else:
+        if self.link is not None and not self._queue and self._has_window():
             self._send(self.link, message, qos, head, 0)
+        else:
+            self._enqueue(message, qos, head)
+
+    def _has_window(self) -> bool:
+        # Large messages are held back sooner: what a client does not read yet is better kept once than in each socket.
+        limits = self._limits
+        return len(self._inflight) < limits.inflight and self._inflight_bytes < limits.inflight_bytes
 
     def _send(self, link: Link, message: Message, qos: int, head: bytes, position: int) -> None:
         inflight, packet_id = self._inflight, self._last_id % LARGEST_ID + 1
@@ -119,20 +119,20 @@ class ClientSession:
         if self._kept is not None:
             position = self._kept.sent(position, message, qos, packet_id)
         inflight[packet_id] = (message, qos, position)
+        self._inflight_bytes += message.size
         if position and qos == 2:
-            link.stored.send(ALWAYS, head, packet_id.to_bytes(2, "big"), message.payload)
+            link.stored.send(ALWAYS, head + packet_id.to_bytes(2, "big"), message.payload)
         else:
-            link.send(head, packet_id.to_bytes(2, "big"), message.payload)
+            link.send(head + packet_id.to_bytes(2, "big"), message.payload)
 
     def _enqueue(self, message: Message, qos: int, head: bytes, position: int = 0) -> bool:
-        size, limits = _size(message), self._limits
-        fits = self._queued_bytes + size <= limits.offline_bytes and self._room.has(message)
-        if fits and len(self._queue) < limits.offline_messages:
+        size, limits, queue = message.size, self._limits, self._queue
+        fits = self._queued_bytes + size <= limits.offline_bytes and len(queue) < limits.offline_messages
+        if fits and self._room.take(message):
             if not position and self._kept is not None:
                 position = self._kept.sent(0, message, qos, 0)
-            self._queue.append((message, qos, head, position))
+            queue.append((message, qos, head, position))
             self._queued_bytes += size
-            self._room.take(message)
             return True
         if self.link is None:
             self._counters.queue_dropped += 1
@@ -142,15 +142,16 @@ class ClientSession:
         return False
 
     def _dequeued(self, message: Message) -> None:
-        self._queued_bytes -= _size(message)
+        self._queued_bytes -= message.size
         self._room.give_back(message)
 
-    def _fill(self) -> None:
+    def fill(self) -> None:
         """Send what waits, as far as the window allows."""
-        while self._queue and self.link is not None and len(self._inflight) < self._limits.inflight:
-            message, qos, head, position = self._queue.popleft()
+        queue, link = self._queue, self.link
+        while queue and link is not None and self._has_window():
+            message, qos, head, position = queue.popleft()
             self._dequeued(message)
-            self._send(self.link, message, qos, head, position)
+            self._send(link, message, qos, head, position)
 
     def keep_waiting(self, allowed: Callable[[str], bool]) -> None:
         """Drop queued and unacknowledged messages on topics that are no longer allowed."""
@@ -163,7 +164,7 @@ class ClientSession:
                 self._counters.queue_dropped += 1
                 self._dequeued(entry[0])
                 self._forget(entry[3], entry[0])
-        self._fill()
+        self.fill()
 
     def _forget_sent(self, allowed: Callable[[str], bool]) -> None:
         """Never repeat what may no longer be received; an exchange of QoS 2 is completed, which frees its id."""
@@ -190,6 +191,8 @@ class ClientSession:
 
     def _take_off(self, packet_id: int) -> None:
         message, _, position = self._inflight.pop(packet_id)
+        if message is not None:
+            self._inflight_bytes -= message.size
         self._forget(position, message)
 
     def _forget(self, position: int, message: Message | None) -> None:
@@ -205,6 +208,7 @@ class ClientSession:
         """Put back what was stored of one place in the line; called in the order of positions."""
         if packet_id:
             self._inflight[packet_id] = (message, qos, position)
+            self._inflight_bytes += message.size if message is not None else 0
         elif message is not None and not self._enqueue(message, qos, _head(message, qos), position):
             self._forget(position, message)
 
@@ -232,20 +236,18 @@ class ClientSession:
             if message is None:
                 link.stored.send(ALWAYS, packets.acknowledge(packets.PUBREL, packet_id))
                 continue
-            parts = _head(message, qos, dup=True), packet_id.to_bytes(2, "big"), message.payload
+            head = _head(message, qos, dup=True) + packet_id.to_bytes(2, "big")
             if qos == 2:
-                link.stored.send(ALWAYS, *parts)
+                link.stored.send(ALWAYS, head, message.payload)
             else:
-                link.send(*parts)
-        self._fill()
+                link.send(head, message.payload)
+        self.fill()
 
     def acknowledged(self, packet_id: int) -> None:
-        """PUBACK: a QoS 1 message arrived."""
+        """PUBACK: a QoS 1 message arrived; `fill` is to follow."""
         entry = self._inflight.get(packet_id)
         if entry is not None and entry[1] == 1:
             self._take_off(packet_id)
-            if self._queue:
-                self._fill()
 
     def arrived(self, packet_id: int) -> None:
         """PUBREC: a QoS 2 message arrived; from here on only its release is repeated."""
@@ -253,15 +255,14 @@ class ClientSession:
         if entry is not None and entry[1] == 2 and entry[0] is not None:
             if self._kept is not None:
                 self._kept.released(entry[2], entry[0], packet_id)
+            self._inflight_bytes -= entry[0].size
             self._inflight[packet_id] = (None, 2, entry[2])
 
     def completed(self, packet_id: int) -> None:
-        """PUBCOMP: the exchange of a QoS 2 message is over."""
+        """PUBCOMP: the exchange of a QoS 2 message is over; `fill` is to follow."""
         entry = self._inflight.get(packet_id)
         if entry is not None and entry[0] is None:
             self._take_off(packet_id)
-            if self._queue:
-                self._fill()
 
 
 def _head(message: Message, qos: int, *, dup: bool = False) -> bytes:

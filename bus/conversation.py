@@ -24,20 +24,17 @@ class Speaker(Link, Protocol):
 class Conversation:
     """Handles the packets of one connection after CONNECT."""
 
-    __slots__ = ("_commits", "_exchange", "_identity", "_link", "_session")
+    __slots__ = ("_commits", "_exchange", "_identity", "_link", "session")
 
     def __init__(self, exchange: Exchange, identity: Identity, session: ClientSession, link: Speaker) -> None:
         self._exchange = exchange
         self._identity = identity
-        self._session = session
+        self.session = session
         self._link = link
         self._commits = exchange.commits
 
     def on_packet(self, first: int, body: bytes) -> None:
-        """Any packet but PUBLISH; raises ProtocolError."""
-        if first == packets.PUBACK and len(body) == 2:
-            self._session.acknowledged(body[0] << 8 | body[1])
-            return
+        """Any packet but PUBLISH and PUBACK; raises ProtocolError."""
         handler = HANDLERS.get(first)
         if handler is None:
             raise ProtocolError(f"unexpected packet 0x{first:02x}")
@@ -65,7 +62,7 @@ class Conversation:
 
     def _on_reliable(self, first: int, route: Route | None, raw_id: bytes, payload: bytes) -> None:
         """A publication with QoS 1 or 2: one that rules or limits refuse is acknowledged as well (section 3.3.5)."""
-        packet_id, qos, session = int.from_bytes(raw_id, "big"), first >> 1 & 3, self._session
+        packet_id, qos, session = int.from_bytes(raw_id, "big"), first >> 1 & 3, self.session
         if not packet_id:
             raise ProtocolError("packet id 0")
         since = self._commits.mark
@@ -77,38 +74,39 @@ class Conversation:
 
     def _on_pubrec(self, body: bytes) -> None:
         packet_id, since = packets.read_id(body), self._commits.mark
-        self._session.arrived(packet_id)
+        self.session.arrived(packet_id)
         self._link.stored.send(since, packets.acknowledge(packets.PUBREL, packet_id))
 
     def _on_pubrel(self, body: bytes) -> None:
         packet_id, since = packets.read_id(body), self._commits.mark
-        self._session.release(packet_id)
+        self.session.release(packet_id)
         self._link.stored.send(since, packets.acknowledge(packets.PUBCOMP, packet_id))
 
     def _on_pubcomp(self, body: bytes) -> None:
-        self._session.completed(packets.read_id(body))
+        self.session.completed(packets.read_id(body))
+        self.session.fill()
 
     def _on_subscribe(self, body: bytes) -> None:
         packet_id, filters = packets.read_subscribe(body)
         since = self._commits.mark
-        codes = [self._exchange.subscribe(self._session, name, qos) for name, qos in filters]
+        codes = [self._exchange.subscribe(self.session, name, qos) for name, qos in filters]
         granted = {name: code for (name, _), code in zip(filters, codes, strict=True)}
         accepted = [(name, code) for name, code in granted.items() if code != packets.SUBSCRIBE_FAILURE]
         if accepted:
-            self._session.save(0, urgent=True)
+            self.session.save(0, urgent=True)
         self._link.stored.call(since, partial(self._subscribed, packets.suback(packet_id, codes), accepted))
 
     def _subscribed(self, answer: bytes, accepted: list[tuple[str, int]]) -> None:
         self._link.send(answer)
-        if self._session.link is self._link:
-            self._exchange.replay(self._session, accepted)
+        if self.session.link is self._link:
+            self._exchange.replay(self.session, accepted)
 
     def _on_unsubscribe(self, body: bytes) -> None:
         packet_id, filters = packets.read_unsubscribe(body)
         since = self._commits.mark
         for name in filters:
-            self._exchange.unsubscribe(self._session, name)
-        self._session.save(0, urgent=True)
+            self._exchange.unsubscribe(self.session, name)
+        self.session.save(0, urgent=True)
         self._link.stored.send(since, packets.unsuback(packet_id))
 
     def _on_pingreq(self, body: bytes) -> None:

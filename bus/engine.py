@@ -24,6 +24,8 @@ TURN_SECONDS = 0.001
 STRIDE = 32
 """Packets between two looks at the clock."""
 HELD_PACKETS = 4
+COPIED_BYTES = 4096
+"""Parts that are on average larger are not joined, which would copy a payload for each of its receivers."""
 logger = logging.getLogger(__name__)
 
 
@@ -38,8 +40,9 @@ def _keep_feeding(_stop: bool) -> None:
 class Connection:
     """A connection; its owner feeds it bytes, tells it when the wire is lost, and writes what it is given.
 
-    `close` must end the wire after what was written; `queued` tells how many written bytes are still in memory;
-    `pause` asks to feed no more (True) or again (False), and up to four packets' size that come nevertheless are kept.
+    `write_parts` takes consecutive buffers, where the wire need not join them. `close` must end the wire after what was
+    written; `queued` tells how many written bytes are still in memory; `pause` asks to feed no more (True) or again
+    (False), and up to four packets' size that come nevertheless are kept.
     """
 
     def __init__(
@@ -48,6 +51,7 @@ class Connection:
         authenticator: Authenticator,
         *,
         write: Callable[[bytes], None],
+        write_parts: Callable[[list[bytes]], None] | None = None,
         close: Callable[[], None],
         address: str,
         transport: str = "mqtt",
@@ -60,6 +64,7 @@ class Connection:
         self._exchange = exchange
         self._authenticator = authenticator
         self._write = write
+        self._write_parts = write_parts
         self._close_wire = close
         self._queued = queued
         self._pause = pause
@@ -108,7 +113,7 @@ class Connection:
             self.cut(str(error))
 
     def _handle(self, data: bytes) -> None:
-        count, end_of_turn = 0, perf_counter() + TURN_SECONDS
+        count, acknowledged, end_of_turn = 0, None, perf_counter() + TURN_SECONDS
         for first, buffer, start, body, end in self._frames.feed(data):
             count += 1
             conversation = self._conversation
@@ -116,6 +121,9 @@ class Connection:
                 self._on_first(first, buffer[body:end])
             elif first >> 4 == packets.PUBLISH:
                 conversation.on_publish(first, buffer, start, body, end)
+            elif first == packets.PUBACK and end - body == 2:
+                acknowledged = conversation.session
+                acknowledged.acknowledged(buffer[body] << 8 | buffer[body + 1])
             else:
                 conversation.on_packet(first, buffer[body:end])
             if self._closed:
@@ -123,6 +131,8 @@ class Connection:
             if self._login is not None or (not count % STRIDE and perf_counter() > end_of_turn):
                 self._stop(buffer[end:])
                 break
+        if acknowledged is not None:
+            acknowledged.fill()
         if count:
             self._counters.packets_received += count
             self._seen = self._exchange.loop.time()
@@ -173,14 +183,15 @@ class Connection:
 
     def flush(self) -> None:
         """Write the outbox; a reader that has too much queued is cut."""
-        outbox = self.outbox
+        outbox, self.outbox = self.outbox, []
         if self._closed or not outbox:
-            outbox.clear()
             return
-        data = outbox[0] if len(outbox) == 1 else b"".join(outbox)
-        outbox.clear()
-        self._counters.bytes_sent += len(data)
-        self._write(data)
+        size = sum(map(len, outbox))
+        self._counters.bytes_sent += size
+        if size > COPIED_BYTES * len(outbox) and self._write_parts is not None:
+            self._write_parts(outbox)
+        else:
+            self._write(outbox[0] if len(outbox) == 1 else b"".join(outbox))
         if self._queued() > self._limits.queued_bytes:
             self._counters.slow_readers_cut += 1
             self.cut("does not read what it subscribed to")

@@ -18,6 +18,7 @@ class Limits(BaseModel):
     packet_bytes: int = Field(MIB, ge=KIB, le=268_435_455, description="size of any other packet")
     client_id_bytes: int = Field(256, ge=23, le=65_535, description="length of a client id")
     inflight: int = Field(100, ge=1, le=65_535, description="unacknowledged QoS 1 and 2 messages per client")
+    inflight_bytes: int = Field(256 * KIB, ge=1, description="bytes of them, from which on further ones wait")
     queued_bytes: int = Field(4 * MIB, ge=64 * KIB, description="unsent bytes for a slow reader, which is then cut")
     offline_messages: int = Field(10_000, ge=0, description="queued QoS 1 and 2 messages per session")
     offline_bytes: int = Field(8 * MIB, ge=0, description="queued QoS 1 and 2 bytes per session")

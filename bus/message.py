@@ -2,6 +2,9 @@
 
 from .access import Identity
 
+ENTRY_OVERHEAD = 100
+"""Bytes counted for one place in a queue beside the message."""
+
 
 class MessageRecord:
     """The number under which a message is stored, and how many places it has in stored sessions' lines."""
@@ -16,7 +19,7 @@ class MessageRecord:
 class Message:
     """One publication; `retain` is true only when the retained store replays it to a new subscription."""
 
-    __slots__ = ("dup", "payload", "qos", "queues", "record", "retain", "sender", "topic")
+    __slots__ = ("dup", "payload", "qos", "queues", "record", "retain", "sender", "size", "topic")
 
     def __init__(self, topic: str, payload: bytes, qos: int, retain: bool, dup: bool, sender: Identity) -> None:
         self.topic = topic
@@ -25,6 +28,8 @@ class Message:
         self.retain = retain
         self.dup = dup
         self.sender = sender
+        self.size = len(topic) + len(payload) + ENTRY_OVERHEAD
+        """What a place in a queue counts for."""
         self.queues = 0
         """In how many sessions' queues it waits; for their accounting."""
         self.record: MessageRecord | None = None

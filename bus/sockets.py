@@ -34,6 +34,7 @@ class SocketProtocol(asyncio.Protocol):
             self._exchange,
             self._authenticator,
             write=self._transport.write,
+            write_parts=self._transport.writelines,
             close=self._close,
             address=peer[0] if isinstance(peer, tuple) else "",
             queued=self._queued,
