@@ -149,7 +149,7 @@ def warnings(rules: FileRules) -> Iterator[str]:
         if line.allowed and _is_protected(line, rules.instance):
             yield f"entry {line.number}: {VERBS[line.action]} {line.filter} is protected, no file opens it"
         elif first := _hidden_by(rules, place):
-            what = f"{VERBS[line.action]} {line.filter}"
+            what = f"{'' if line.allowed else 'deny '}{VERBS[line.action]} {line.filter}"
             yield f"entry {line.number}: {what} has no effect, entry {first.number} comes first"
 
 

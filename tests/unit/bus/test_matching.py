@@ -1,10 +1,12 @@
 """Topic filters and the subscription trie, against a plain reading of the standard."""
 
+from itertools import zip_longest
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bus.matching import Trie, filter_fault, too_long, topic_fault
+from bus.matching import Trie, covers, filter_fault, overlaps, too_long, topic_fault
 
 LEVELS = st.sampled_from(["", "a", "b", "ab", "$x", "ä"])
 TOPICS = st.lists(LEVELS, min_size=1, max_size=5).map("/".join).filter(bool)
@@ -113,3 +115,43 @@ def test_hostile_filters_cost_no_more_than_their_nodes() -> None:
         trie.add("/".join("+" if mask >> bit & 1 else "a" for bit in range(9)), mask)
     assert len(trie.match("a/a/a/a/a/a/a/a/a")) == 512
     assert trie.match("a/a/a/a/a/a/a/a/a/a") == {}
+
+
+def witness(one: str, other: str) -> str:
+    """A topic that both filters match, if there is any."""
+    pairs = zip_longest(one.split("/"), other.split("/"))
+    chosen = [next((level for level in pair if level not in (None, "+", "#")), "a") for pair in pairs]
+    return "/".join(str(level) for level in chosen)
+
+
+@given(FILTERS, FILTERS)
+def test_filters_overlap_where_a_topic_matches_both(one: str, other: str) -> None:
+    topic = witness(one, other)
+    shorter = topic.rpartition("/")[0]  # `a/#` matches `a` too
+    assert overlaps(one, other) is any(matches(one, each) and matches(other, each) for each in (topic, shorter) if each)
+    assert overlaps(one, other) is overlaps(other, one)
+
+
+@given(FILTERS, FILTERS, TOPICS)
+def test_a_filter_covers_another_where_it_matches_all_its_topics(wide: str, narrow: str, topic: str) -> None:
+    if covers(wide, narrow):
+        assert overlaps(wide, narrow)
+        assert not matches(narrow, topic) or matches(wide, topic)
+
+
+@pytest.mark.parametrize(
+    ("wide", "narrow", "expected"),
+    [
+        ("#", "a/+/b", True),
+        ("a/#", "a", True),
+        ("a/+", "a/#", False),
+        ("+/b", "a/b", True),
+        ("a/b", "a/+", False),
+        ("#", "$SYS/#", False),
+        ("$SYS/#", "$SYS/+", True),
+        ("a", "a/b", False),
+        ("a/b", "a", False),
+    ],
+)
+def test_covering(wide: str, narrow: str, expected: bool) -> None:
+    assert covers(wide, narrow) is expected
