@@ -115,6 +115,7 @@ async def running(plan: Plan) -> AsyncIterator[str]:
         router = await _router(plan, exchange, topics, journal)
         components = {**{kind.name: kind.components for kind, _ in plan.agents}, **plan.remote}
         host = BrokerHost(router, journal, folds, components, plan.failed)
+        _report(store, host)
         session = LocalSession(exchange, Identity("printbus", Role.BUS, transport="local"))
         session.subscribe(topics.agents, sweeper(session, exchange, topics))
         async with asyncio.TaskGroup() as tasks:
@@ -139,6 +140,15 @@ async def running(plan: Plan) -> AsyncIterator[str]:
                 for task in started:
                     task.cancel()
         await journal.ask(lambda _: folds.save())
+
+
+def _report(store: LmdbLog, host: BrokerHost) -> None:
+    """What people must know about the event log."""
+    host.warn("place of the event log", store.warning)
+    for found in store.recoveries:
+        lost = f"events after {found.last} are lost" if found.lost else "nothing is lost"
+        aside = ", ".join(found.set_aside) or "nowhere"
+        host.warn(found.segment, f"Event log {found.segment} was damaged ({found.reason}): {lost}; kept in {aside}")
 
 
 def _retention(plan: Plan) -> Retention:

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -471,3 +472,20 @@ def test_help_names_every_command() -> None:
     done = printbus("--help")
     assert done.returncode == 0
     assert all(f"\n    {name} " in done.stdout for name in ("up", "broker", "bridge", "agent", "log", "config"))
+
+
+def test_a_damaged_log_is_repaired_and_said_so_in_server_info(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with running(data, "--klippy", str(tmp_path / "none.sock")) as (_, where):
+        assert get(where, "/events/read")["head"] == 0
+        for number in range(50):
+            with pytest.raises(urllib.error.HTTPError):  # 503, and recorded
+                get(where, f"/printer/gcode/script?script=M117%20{number}", post=True)
+    (segment,) = (data / "printbus" / "log").glob("seg-*.mdb")
+    content = bytearray(segment.read_bytes())
+    content[len(content) // 2 :] = bytes(len(content) - len(content) // 2)
+    segment.write_bytes(content)
+    with running(data, "--klippy", str(tmp_path / "none.sock")) as (_, where):
+        (warning,) = get(where, "/server/info")["warnings"]
+        assert "damaged" in warning and segment.name in warning
+        assert get(where, "/events/read?limit=5000")["head"] < 100
