@@ -151,7 +151,7 @@ def test_development_is_added_to_what_runs_already(ready: Project) -> None:
     witness = ready.root / ".venv" / "witness"
     witness.touch()
     done = ready.run("test", "-k", "two words")
-    assert (done.returncode, done.stdout) == (0, "tests of -k two words\n") and SETTING_UP in done.stderr
+    assert done.returncode == 0 and done.stdout.endswith(" -k two words\n") and SETTING_UP in done.stderr
     assert witness.exists()  # a program that runs out of this environment is not disturbed
     done = ready.run("run")
     assert done.stderr == "" and "pytest" in done.stdout.splitlines()
