@@ -9,7 +9,7 @@ from uuid import UUID
 
 import orjson
 
-from bus.agent import Actor, Agent, Call
+from bus.agent import Actor, Agent, Call, Connection
 from bus.envelope import dumps
 from bus.errors import BusError, Unavailable
 from bus.log import NewEvent
@@ -31,6 +31,7 @@ class RecordingBus:
         self.retained: dict[str, Any] = {}
         self.events: list[tuple[str, NewEvent]] = []
         self.failing: BusError | None = None
+        self.handlers: dict[str, Callable[[str, bytes], None]] = {}
         self._changed = asyncio.Event()
 
     def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
@@ -44,7 +45,13 @@ class RecordingBus:
         self._changed.set()
 
     def subscribe(self, topic_filter: str, handler: Callable[[str, bytes], None]) -> None:
-        """Nobody else is on this bus."""
+        """Others speak through `say`."""
+        self.handlers[topic_filter] = handler
+
+    def say(self, topic: str, payload: Any = None, *, to: str = "") -> None:
+        """A message of somebody else's (bytes as they are, other values as JSON, None empty), for the filter `to`."""
+        body = payload if isinstance(payload, bytes) else b"" if payload is None else orjson.dumps(payload)
+        self.handlers[to or topic](topic, body)
 
     def append(self, stream: str, events: Sequence[NewEvent], *, append_id: UUID | None = None) -> Awaitable[int]:
         """Records events."""
@@ -87,7 +94,15 @@ class RecordingBus:
                 await self._changed.wait()
 
 
-def start_call(agent: Agent, row: AnyMethod, params: Any = None, actor: Actor = ALICE) -> "asyncio.Future[Any]":
+def start_call(
+    agent: Agent,
+    row: AnyMethod,
+    params: Any = None,
+    actor: Actor = ALICE,
+    *,
+    asked: str = "",
+    connection: Connection | None = None,
+) -> "asyncio.Future[Any]":
     """The future answer (parsed) of one call; params are validated as the router does."""
     future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
@@ -97,7 +112,8 @@ def start_call(agent: Agent, row: AnyMethod, params: Any = None, actor: Actor = 
         else:
             future.set_result(orjson.loads(bytes(outcome)))
 
-    agent.handle(Call(row, row.params.model_validate(params or {}), actor), done)
+    given = params or {}
+    agent.handle(Call(row, row.params.model_validate(given), actor, connection, given, asked=asked), done)
     return future
 
 

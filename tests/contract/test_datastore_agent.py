@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import orjson
 import pytest
 
 from agents.datastore import DataStore, agent
@@ -26,21 +25,12 @@ CONNECTED, GONE = {"klippy_connected": True}, {"klippy_connected": False}
 
 
 class Bus(RecordingBus):
-    """Hands the agent what others say; `answers` are what calls of other agents give."""
+    """`answers` are what calls of other agents give."""
 
     def __init__(self, data: Path) -> None:
         super().__init__(data)
-        self.handlers: dict[str, Callable[[str, bytes], None]] = {}
         self.answers: list[Any] = []
         self.calls: list[Any] = []
-
-    def subscribe(self, topic_filter: str, handler: Callable[[str, bytes], None]) -> None:
-        """Keeps the handler."""
-        self.handlers[topic_filter] = handler
-
-    def say(self, topic: str, payload: Any) -> None:
-        """A message of somebody's."""
-        self.handlers[topic](topic, orjson.dumps(payload) if payload is not None else b"")
 
     async def call(self, method: str, params: Any = None) -> Any:
         """The next scripted answer."""

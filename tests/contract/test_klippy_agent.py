@@ -12,11 +12,11 @@ from pydantic import TypeAdapter, ValidationError
 from agents.klippy import Klippy
 from agents.klippy.agent import KlippySettings
 from bus.agent import Actor
-from bus.errors import InvalidParams, Refused, Unavailable
+from bus.errors import InvalidParams, MethodNotFound, Refused, Unavailable
 from schemas import METHODS, AnyMethod, klippy, printer
 from tests.agent_bus import ALICE, RecordingBus, running, start_call
 from tests.klipper_recording import console_lines, play
-from tests.klipper_wire import Connection, KlipperWire, Message, never, refuse
+from tests.klipper_wire import MESH, Connection, KlipperWire, Message, hang_up, never, refuse
 
 BOB = Actor("bob", "mqtt", "bob-1")
 ROWS = [row for row in METHODS.values() if row.owner == "klippy"]
@@ -128,6 +128,86 @@ def test_a_row_is_unavailable_before_the_first_connection(tmp_path: Path, row: A
             await here.call(row, PARAMS.get(row.name))
 
     play_scene(tmp_path, body, listening=False)
+
+
+# ---- whatever else Klipper knows
+
+
+async def pass_on(here: Scene, name: str, params: Any = None) -> Any:
+    row = METHODS.find(name)
+    assert row is not None
+    return await asyncio.wait_for(start_call(here.agent, row, params, BOB, asked=name), 5)
+
+
+def test_a_request_that_has_no_method_of_its_own_reaches_klipper_as_it_is(tmp_path: Path) -> None:
+    async def body(here: Scene) -> None:
+        params = {"mesh_args": {"a": [1, None, "x"]}}
+        assert await pass_on(here, "printer.bed_mesh.dump_mesh", params) == MESH
+        assert here.wire.requests[-1]["params"] == params
+        assert await pass_on(here, "printer.pause_resume.pause") == "ok"
+        here.wire.script["pause_resume/pause"] = refuse("Nothing is printing")
+        with pytest.raises(Refused, match="Nothing is printing"):
+            await pass_on(here, "printer.pause_resume.pause")
+        with pytest.raises(MethodNotFound):
+            await pass_on(here, "printer.nosuch")
+
+    play_scene(tmp_path, body)
+
+
+def test_whoever_pauses_by_klippers_own_name_is_credited(tmp_path: Path) -> None:
+    async def body(here: Scene) -> None:
+        await here.print_stats(state="printing", filename="a.gcode")
+        await pass_on(here, "printer.pause_resume.pause")
+        await here.print_stats(state="paused", filename="a.gcode")
+        await here.facts("print", 2)
+        assert events_of(here, "print")[-1] == ("print.paused.1", "bob")
+
+    play_scene(tmp_path, body)
+
+
+def test_a_restart_by_klippers_own_name_succeeds_when_klipper_goes(tmp_path: Path) -> None:
+    async def body(here: Scene) -> None:
+        here.wire.script["gcode/restart"] = hang_up
+        assert await pass_on(here, "printer.gcode.restart") == "ok"
+
+    play_scene(tmp_path, body)
+
+
+def test_while_klipper_starts_it_is_not_known_what_it_will_know(tmp_path: Path) -> None:
+    async def main() -> None:
+        bus, wire = RecordingBus(tmp_path), KlipperWire(tmp_path / "klippy.sock")
+        async with wire:
+            wire.become("startup", "Printer is not ready")
+            agent = Klippy(bus, KlippySettings(socket=wire.path))
+            async with running(agent):
+                here = Scene(agent, bus, wire)
+                await here.shown("startup")
+                with pytest.raises(Unavailable, match="starting"):
+                    await pass_on(here, "printer.nosuch")
+                wire.become("ready", "Printer is ready")
+                await here.shown("ready")
+                with pytest.raises(MethodNotFound):
+                    await pass_on(here, "printer.nosuch")
+
+    asyncio.run(main())
+
+
+def test_gcode_is_told_before_klipper_can_say_anything_about_it(tmp_path: Path) -> None:
+    async def body(here: Scene) -> None:
+        def talk(connection: Connection, request: Any) -> None:
+            connection.send({"method": "process_gcode_response", "params": {"response": "// done"}})
+            connection.result(request, {})
+
+        here.wire.script["gcode/script"] = talk
+        await here.call(printer.GCODE_SCRIPT, {"script": "G28"})
+        await here.call(printer.PRINT_START, {"filename": '/a "b".gcode'})
+        told = [topic.rpartition("/")[2] for topic, _, _ in here.bus.published]
+        kept = [name for name in told if name in ("gcode", "notify_gcode_response")]
+        assert kept == ["gcode", "notify_gcode_response"] * 2
+        scripts = [message["script"] for message in here.bus.messages("rig/klipper/gcode")]
+        assert scripts == ["G28", 'SDCARD_PRINT_FILE FILENAME="a \\"b\\".gcode"']
+
+    play_scene(tmp_path, body)
 
 
 WRONG: list[tuple[AnyMethod, Any]] = [

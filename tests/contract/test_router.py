@@ -38,9 +38,11 @@ WHO = Method("lab.who", NoParams, dict, "lab", Permission.READ)
 INNER = Method("lab.inner", NoParams, str, "lab", Permission.AGENT)
 ABSENT = Method("moon.phase", NoParams, str, "moon", Permission.READ)
 AWAY = Method("far.ping", Words, str, "far", Permission.READ)
-ROWS = {
-    row.name: row for row in (ECHO, SLOW, CHANGE, HEAT, STOP, FAIL, REFUSE, CRASH, SECRET, WHO, INNER, ABSENT, AWAY)
-}
+OPEN = Method("sky.{body}", Words, str, "lab", Permission.CONTROL, flags=Flags(changes=True))
+MOON = Method("sky.moon", NoParams, str, "lab", Permission.READ)
+FAR_OPEN = Method("far.{thing}", Words, str, "far", Permission.READ)
+PLAIN = (ECHO, SLOW, CHANGE, HEAT, STOP, FAIL, REFUSE, CRASH, SECRET, WHO, INNER, ABSENT, AWAY)
+ROWS = {row.name: row for row in (*PLAIN, OPEN, MOON, FAR_OPEN)}
 
 
 class Lab(Agent):
@@ -65,6 +67,14 @@ class Lab(Agent):
     async def slow(self, params: NoParams, call: Call) -> str:
         await asyncio.sleep(60)
         return "late"
+
+    @implements(OPEN)
+    def open(self, params: Words, call: Call) -> str:
+        return f"{call.name}: {params.text}"
+
+    @implements(MOON)
+    def moon(self, params: NoParams, call: Call) -> str:
+        return "full"
 
     @implements(CHANGE)
     async def change(self, params: Words, call: Call) -> str:
@@ -550,3 +560,38 @@ def test_events_are_published_after_they_are_in_the_log_and_in_order(run: Run[No
         await rig.client(name).ask("lab.change", {"text": name})
 
     run(scenario())
+
+
+def test_a_row_for_many_names_answers_those_that_have_none_of_their_own(run: Run[None]) -> None:
+    async def main() -> None:
+        async with lab() as rig:
+            anna = rig.client("anna")
+            assert (await anna.ask("sky.moon"))["result"] == "full"
+            assert (await anna.ask("sky.mars.phobos", {"text": "a"}))["result"] == "sky.mars.phobos: a"
+            assert (await anna.ask("sky.{body}", {"text": "b"}))["result"] == "sky.{body}: b"
+            assert error(await anna.ask("sky.mars")) == 400
+            for nothing in ("sky", "sky.", "skylark.x", "lab.nosuch"):
+                assert error(await anna.ask(nothing, {"text": "a"})) == -32601
+            anna.listen("test/reply/anna")
+            anna.send("test/rpc/anna/sky/mars/deimos", {"id": 5, "params": {"text": "c"}})
+            assert (await anna.next())["result"] == "sky.mars.deimos: c"
+            recorded = [data["method"] for kind, data in await rig.events() if kind == "command.accepted.1"]
+            assert recorded == ["sky.mars.phobos", "sky.{body}", "sky.mars.deimos"]
+
+    run(main())
+
+
+def test_an_agent_in_another_process_is_told_the_name_that_was_called(run: Run[None]) -> None:
+    async def main() -> None:
+        async with bus_with(ROWS, Lab, remote=["far"]) as rig:
+            far = rig.client("agent.far", Role.AGENT)
+            far.listen("test/agent/far/call")
+            far.send("test/agent/far", {"alive": True, "boot": "b"})
+            anna = rig.client("anna")
+            anna.send(
+                "test/moonraker/api/request/anna",
+                {"jsonrpc": "2.0", "method": "far.side.x", "params": {"text": "a"}, "id": 1},
+            )
+            assert (await far.next())["method"] == "far.side.x"
+
+    run(main())
