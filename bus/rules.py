@@ -132,7 +132,7 @@ Tables = tuple[_Table, _Table]
 
 
 class _View:
-    """The rules for all clients that the same entries select; where filters hold names, for one client."""
+    """The rules for one client: tables may be shared, answers never, since built-in rights go by client id."""
 
     __slots__ = ("answers", "tables")
 
@@ -157,7 +157,7 @@ class FileRules(AccessRules):
             if self._is_here(rule)
         ]
         self._nothing = len(self.lines)
-        self._shared: dict[tuple[int, ...], _View] = {}
+        self._shared: dict[tuple[int, ...], Tables] = {}
         self._views: dict[int, tuple[Identity, _View]] = {}
         self._answers = 0
 
@@ -263,12 +263,12 @@ class FileRules(AccessRules):
 
     def _make_view(self, who: Identity) -> _View:
         places = tuple(place for entry in self.entries for place in entry.places(who))
-        view = self._shared.get(places)
-        if view is None:
+        shared = self._shared.get(places)
+        if shared is None:
             plain = {place: self.lines[place].filter for place in places if not _has_names(self.lines[place])}
-            view = self._shared[places] = _View(self._tables(plain))
+            shared = self._shared[places] = self._tables(plain)
         named = [place for place in places if _has_names(self.lines[place])]
-        return _View(*view.tables, self._tables(self._expanded(named, who))) if named else view
+        return _View(shared, self._tables(self._expanded(named, who))) if named else _View(shared)
 
     def _expanded(self, places: Sequence[int], who: Identity) -> dict[int, str]:
         lines = {place: self.lines[place] for place in places}
