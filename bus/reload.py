@@ -4,8 +4,9 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
 from .access import AccessRules
 from .config import ConfigError
@@ -15,14 +16,18 @@ TERMINAL = Path("/dev/tty")
 log = logging.getLogger(__name__)
 
 
-async def reload_on_hangup(exchange: Exchange, read: Callable[[], AccessRules]) -> None:
-    """Until it is cancelled, reads the rules again whenever SIGHUP comes; ones that cannot be used change nothing.
+def reload_on_hangup(exchange: Exchange, read: Callable[[], AccessRules]) -> Coroutine[Any, Any, None]:
+    """What reads the rules again whenever SIGHUP comes, from now on, until it is cancelled; broken ones change nothing.
 
     The SIGHUP of a terminal that is closed ends the program, unless it was started to ignore that (nohup).
     """
-    loop, asked = asyncio.get_running_loop(), asyncio.Event()
+    asked = asyncio.Event()
     stays = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN or not _has_terminal()
-    loop.add_signal_handler(signal.SIGHUP, asked.set)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, asked.set)
+    return _reload_when(asked, exchange, read, stays)
+
+
+async def _reload_when(asked: asyncio.Event, exchange: Exchange, read: Callable[[], AccessRules], stays: bool) -> None:
     try:
         while True:
             await asked.wait()
@@ -32,7 +37,7 @@ async def reload_on_hangup(exchange: Exchange, read: Callable[[], AccessRules]) 
             else:
                 os.kill(os.getpid(), signal.SIGTERM)
     finally:
-        loop.remove_signal_handler(signal.SIGHUP)
+        asyncio.get_running_loop().remove_signal_handler(signal.SIGHUP)
 
 
 def _has_terminal() -> bool:
@@ -49,6 +54,10 @@ async def _reload(exchange: Exchange, read: Callable[[], AccessRules]) -> None:
     except ConfigError as error:
         exchange.counters.rules_refused += 1
         log.error("ACCESS RULES NOT CHANGED, the old ones stay in force: %s", error)
+        return
+    except Exception:
+        exchange.counters.rules_refused += 1
+        log.exception("ACCESS RULES NOT CHANGED, reading them failed")
         return
     exchange.set_rules(rules)
     exchange.counters.rules_changed += 1
