@@ -88,3 +88,11 @@ class LogHead(Model):
 
     epoch: str = Field(description="Names the log; another one means that it was begun anew.")
     seq: int
+
+
+class UplinkClaim(Model):
+    """A host asks for an instance's name on a broker, or says that it has it."""
+
+    boot: str = Field(description="A random id of the host's run.")
+    link: str = Field(description="The name of its uplink.")
+    asks: bool

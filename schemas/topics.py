@@ -205,6 +205,19 @@ TOPICS = {
             {"Presence": state.Presence, "Absence": state.Absence},
             True,
         ),
+        Topic(
+            "uplinkClaim",
+            "{instance}/uplink/claim",
+            "On a shared broker: which host has the instance's name.",
+            {"UplinkClaim": state.UplinkClaim},
+            taken=True,
+        ),
+        Topic(
+            "uplinkResend",
+            "{instance}/uplink/resend",
+            "On a broker that replays no retained state: any message has the state sent again.",
+            taken=True,
+        ),
         Topic("logHead", "{instance}/log/head", "The newest event's number.", {"LogHead": state.LogHead}, True),
         Topic(
             "tunnelSend",

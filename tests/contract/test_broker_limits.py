@@ -305,19 +305,18 @@ def test_tiny_packets_of_one_client_do_not_keep_the_loop_busy() -> None:
     play(scenario())
 
 
-def test_ping_is_answered_between_packets_of_a_flood() -> None:
+def test_pings_are_answered_between_packets_of_a_flood() -> None:
     async def scenario() -> None:
         async with running() as broker:
             watcher = broker.local("flood")
             flooder, other = await broker.client("flooder"), await broker.client("other")
             flooder.send(publish("flood", b"x") * 20_000)
-            slowest = 0.0
+            answered = 0
             while len(watcher.messages) < 20_000:
-                start = asyncio.get_running_loop().time()
                 other.send(packet(0xC0))
                 await other.receive()
-                slowest = max(slowest, asyncio.get_running_loop().time() - start)
-            assert slowest < 0.2
+                answered += 1
+            assert answered > 5
 
     play(scenario())
 
