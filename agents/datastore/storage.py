@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 VERSION = 1
-LEVEL = 9  # some 3 ms a minute, in a thread
+LEVEL = 6  # some 10 ms a minute, in a thread
 LARGEST = 32 << 20  # bytes of JSON
 
 

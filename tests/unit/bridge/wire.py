@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -214,12 +215,12 @@ class Running:
 
 @asynccontextmanager
 async def running(
-    mqtt: MqttFactory | None = None, /, *, at_once: bool = False, **settings: Any
+    mqtt: MqttFactory | None = None, /, *, at_once: bool = False, data: Path | None = None, **settings: Any
 ) -> AsyncIterator[Running]:
     """A bridge that runs."""
     wire, topics = Exchange(at_once), Topics("test")
     router = ScriptedRouter(wire, topics)
-    bridge = Bridge(wire, topics, "bridge", BridgeSettings(port=0, **settings), mqtt=mqtt)
+    bridge = Bridge(wire, topics, "bridge", BridgeSettings(port=0, **settings), mqtt=mqtt, data=data)
     await bridge.start()
     try:
         yield Running(bridge, wire, router, topics)
