@@ -144,7 +144,7 @@ class AccessRules:
         if who.role is Role.BUS or not topic.startswith(self._prefix):
             return True
         levels = topic[len(self._prefix) :].split("/")
-        if levels[0] == "agent" and levels[2:] == ["call"]:
+        if levels[0] == "agent" and levels[2:] in (["call"], ["macro"]):
             return who.role is Role.AGENT and who.client_id == f"agent.{levels[1]}"
         if levels[1:2] == ["tunnel"] and levels[2:3] in (["send"], ["control"]):
             return who.client_id == f"agent.{levels[0]}"
@@ -181,6 +181,8 @@ class AccessRules:
         own, name = self._prefix, who.client_id.removeprefix("agent.")
         if topic in (f"{own}agent/{name}", f"{own}agent/{name}/answer", f"{own}moonraker/klippy"):
             return True
+        if name == "klippy" and topic.startswith(f"{own}agent/") and topic.endswith("/macro"):
+            return True
         return topic.startswith(
             (
                 f"{own}state/{name}/",
@@ -213,7 +215,7 @@ def _is_private(levels: list[str], client_id: str) -> bool:
     match levels:
         case ["moonraker", "api", "request", _, *_] | ["rpc", *_] | ["connection", *_]:
             return True
-        case ["agent", _, "call" | "answer", *_] | ["klipper", "delta", *_]:
+        case ["agent", _, "call" | "answer" | "macro", *_] | ["klipper", "delta", *_]:
             return True
         case ["moonraker", "api", "response", owner, *_] | ["reply", owner, *_] | ["files", _, owner, *_]:
             return owner != client_id

@@ -81,6 +81,10 @@ class Topics:
         """Calls from the router to an agent in another process."""
         return f"{self.instance}/agent/{name}/call"
 
+    def agent_macro(self, name: str) -> str:
+        """Calls of gcode macros to an agent's remote methods."""
+        return f"{self.instance}/agent/{name}/macro"
+
     def agent_answer(self, name: str) -> str:
         """Its answers."""
         return f"{self.instance}/agent/{name}/answer"

@@ -21,6 +21,7 @@ OWN = (
     "agent/klippy",
     "agent/klippy/call",
     "agent/klippy/answer",
+    "agent/klippy/macro",
     "klipper/delta",
     "klipper/status",
     "connection/bridge/1",

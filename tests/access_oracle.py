@@ -10,7 +10,7 @@ HIDDEN = (
     r"moonraker/api/request/.*",
     r"rpc(/.*)?",
     r"connection(/.*)?",
-    r"agent/[^/]*/(call|answer)(/.*)?",
+    r"agent/[^/]*/(call|answer|macro)(/.*)?",
     r"klipper/delta(/.*)?",
 )
 OWNED = (r"moonraker/api/response/([^/]*)(/.*)?", r"reply/([^/]*)(/.*)?", r"files/[^/]*/([^/]*)(/.*)?")

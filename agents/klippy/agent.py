@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from .gcode import print_file
 from .link import LOST, NOT_CONNECTED, Link, connect, settle
 from .prints import STARTED
 from .publishing import Publisher
+from .remote_methods import RemoteMethods
 from .state import State
 from .story import LastPrint
 from .tunnels import Tunnels
@@ -80,8 +81,8 @@ class Klippy(Agent):
         self._cache = Cache()
         self._publisher = Publisher(bus, self._cache, retained_state=settings.retained_state, status=settings.status)
         self._chronicle = Chronicle(bus)
-        self.remote_methods: dict[str, Callable[[dict[str, Any]], None]] = {}  # what gcode macros may call
         self._receivers = {startup.STATUS_UPDATE: self._on_status, startup.CONSOLE_LINE: self._on_console}
+        self._remote_methods = RemoteMethods(bus, self._receivers)
 
     async def run(self) -> None:
         """Connects for ever; ends only by being cancelled."""
@@ -93,6 +94,7 @@ class Klippy(Agent):
         if virtual:
             path = self.bus.data / simulation.SOCKET
         self._tunnels.start(path)
+        self._remote_methods.start()
         try:
             async with asyncio.TaskGroup() as tasks:
                 if virtual:
@@ -136,7 +138,7 @@ class Klippy(Agent):
                 self._endpoints = Endpoints(await startup.endpoints(link))
                 self._names = await startup.objects(link)
             await startup.subscribe(link, self._names, self._on_full_state)
-            await self._register(link)
+            await self._remote_methods.register(link)
             self._on_followed()
             await self._until_lost(link)
         finally:
@@ -148,13 +150,6 @@ class Klippy(Agent):
             await self._wait(startup.POLL[self._klipper])
             if not link.closed:
                 self._ask_info(link)
-
-    async def _register(self, link: Link) -> None:
-        for method in self.remote_methods:
-            try:
-                await startup.register(link, method)
-            except BusError as error:
-                log.warning("Klipper refuses the remote method %s: %s", method, error)
 
     async def _until_lost(self, link: Link) -> None:
         while not link.closed:
@@ -202,10 +197,11 @@ class Klippy(Agent):
         method, params = message.get("method"), message.get("params")
         if not isinstance(method, str) or not isinstance(params, dict):
             raise ValueError("neither an answer nor a call")
-        receiver = self._receivers.get(method) or self.remote_methods.get(method)
-        if receiver is None:
+        receiver = self._receivers.get(method)
+        if receiver is not None:
+            receiver(params)
+        elif not self._remote_methods.called(method, params):
             raise ValueError("a call of something that was not registered")
-        receiver(params)
 
     def _on_console(self, params: dict[str, Any]) -> None:
         line = params.get("response")

@@ -48,12 +48,6 @@ async def subscribe(link: Link, names: Iterable[str], first: Callable[[float, St
         await link.request("objects/subscribe", params, first=lambda result: first(*read_status(result)))
 
 
-async def register(link: Link, method: str) -> None:
-    """From now on gcode macros can call a method of ours."""
-    params = {"remote_method": method, "response_template": {"method": method}}
-    await _ask(link, "register_remote_method", params)
-
-
 def read_info(result: Any) -> tuple[State, str]:
     """State and message of an answer to `info`, or of the object `webhooks`; raises ValueError."""
     state = State.of(result.get("state")) if isinstance(result, dict) else None

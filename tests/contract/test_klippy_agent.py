@@ -418,27 +418,79 @@ def test_missing_requirements_are_named(tmp_path: Path) -> None:
     play_scene(tmp_path, body, listening=False)
 
 
-@pytest.mark.parametrize("refused", [False, True])
-def testremote_methods_are_registered_before_ready_is_announced(tmp_path: Path, refused: bool) -> None:
-    async def body(here: Scene) -> None:
-        called: list[Message] = []
-        here.agent.remote_methods["set_lamp"] = called.append
+OFFERS = "rig/state/+/remote_methods"
 
+
+def offer(here: Scene, agent: str, *methods: str) -> None:
+    """What an agent says about its methods for macros; None of them: it is gone."""
+    here.bus.say(f"rig/state/{agent}/remote_methods", {"methods": methods} if methods else None, to=OFFERS)
+
+
+def console(here: Scene) -> list[str]:
+    return [params[0] for name, params in here.bus.notifications() if name == "notify_gcode_response"]
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_remote_methods_are_registered_before_ready_is_announced(tmp_path: Path, refused: bool) -> None:
+    async def body(here: Scene) -> None:
         def register(connection: Connection, request: Message) -> None:
             assert READY not in here.bus.notifications()
             assert request["params"] == {"remote_method": "set_lamp", "response_template": {"method": "set_lamp"}}
             refuse("taken")(connection, request) if refused else connection.result(request, {})
 
         here.wire.script["register_remote_method"] = register
+        offer(here, "light", "set_lamp")
         await here.wire.listen()
         await here.shown("ready")
         here.wire.push("set_lamp", {"on": True})
-        here.wire.say("done")
-        await here.bus.until(lambda: ("notify_gcode_response", ["done"]) in here.bus.notifications())
-        assert "register_remote_method" in here.wire.methods()
-        assert called == [{"on": True}]
+        await here.bus.until(lambda: here.bus.messages("rig/agent/light/macro"))
+        assert here.bus.messages("rig/agent/light/macro") == [{"method": "set_lamp", "params": {"on": True}}]
 
     play_scene(tmp_path, body, listening=False)
+
+
+def test_remote_methods_that_come_later_are_registered_once_and_belong_to_who_was_first(tmp_path: Path) -> None:
+    async def body(here: Scene) -> None:
+        for agent in ("light", "lamp", "light"):
+            offer(here, agent, "set_lamp")
+        offer(here, "lamp", "set_lamp", "dim", "process_status_update")
+        here.wire.push("set_lamp", {})
+        here.wire.push("dim", {"to": 5})
+        await here.bus.until(lambda: here.bus.messages("rig/agent/lamp/macro"))
+        assert here.bus.messages("rig/agent/light/macro") == [{"method": "set_lamp", "params": {}}]
+        assert here.bus.messages("rig/agent/lamp/macro") == [{"method": "dim", "params": {"to": 5}}]
+        asked = [request["params"] for request in here.wire.requests if request["method"] == "register_remote_method"]
+        assert [params["remote_method"] for params in asked] == ["set_lamp", "dim"]
+
+    play_scene(tmp_path, body)
+
+
+def test_a_macro_that_calls_what_nobody_offers_any_more_is_told_so_on_the_console(tmp_path: Path) -> None:
+    async def body(here: Scene) -> None:
+        offer(here, "light", "set_lamp")
+        offer(here, "lamp", "set_lamp")
+        offer(here, "light")
+        here.wire.push("set_lamp", {"on": 1})
+        await here.bus.until(lambda: here.bus.messages("rig/agent/lamp/macro"))  # who was second has it now
+        offer(here, "lamp")
+        here.wire.push("set_lamp", {"on": 1})
+        await here.bus.until(lambda: console(here))
+        assert console(here) == ["!! Remote method 'set_lamp': nobody offers it any more"]
+
+    play_scene(tmp_path, body)
+
+
+def test_all_remote_methods_are_registered_anew_after_a_restart(tmp_path: Path) -> None:
+    async def body(here: Scene) -> None:
+        offer(here, "light", "set_lamp", "dim")
+        await here.wire.stop()
+        await here.shown("disconnected")
+        here.wire.requests.clear()
+        await here.wire.listen()
+        await here.shown("ready")
+        assert here.wire.methods().count("register_remote_method") == 2
+
+    play_scene(tmp_path, body)
 
 
 @pytest.mark.parametrize("tick", [True, False])
