@@ -199,11 +199,12 @@ class Exchange:
         route.version = self._version
 
     def set_rules(self, rules: AccessRules) -> None:
-        """Put other rules in force at once, on open connections too."""
+        """Put other rules in force at once, on open connections too; what waits for others is checked when they come."""
         self.rules = rules
         self._forget_routes()
         for session in self.sessions.all():
-            session.keep_waiting(partial(rules.may_receive, session.identity))
+            if session.link is not None:
+                session.keep_waiting(partial(rules.may_receive, session.identity))
 
     def changed(self) -> None:
         """Make every route find its receivers anew before it is next used."""
