@@ -199,7 +199,7 @@ class Exchange:
         route.version = self._version
 
     def set_rules(self, rules: AccessRules) -> None:
-        """Put other rules in force at once, on open connections too; what waits for others is checked when they come."""
+        """Put other rules in force at once, on open connections too; what waits for absent clients is checked later."""
         self.rules = rules
         self._forget_routes()
         for session in self.sessions.all():
