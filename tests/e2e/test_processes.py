@@ -29,9 +29,9 @@ class Parts:
         self._stack.callback(program.stop)
         return program
 
-    def agent(self) -> Program:
-        program = self.start("agent", "klippy", "--broker", self.url)
-        assert program.ready_line() == f"printbus agent klippy ready {self.url}"
+    def agent(self, name: str = "klippy") -> Program:
+        program = self.start("agent", name, "--broker", self.url)
+        assert program.ready_line() == f"printbus agent {name} ready {self.url}"
         return program
 
     def bridge(self) -> Addresses:
@@ -75,6 +75,35 @@ def test_an_agent_in_its_own_process_behaves_the_same(parts: Parts) -> None:
         assert socket.ask("printer.info")["result"]["state"] == "ready"
     told = [event["type"] for event in log_read(parts.data) if event["stream"] == "print"]
     assert told == ["print.started.1", "print.ended.1"]
+
+
+def test_a_tunnel_and_klippers_own_names_lead_through_three_processes(parts: Parts) -> None:
+    where = parts.bridge()
+    agent = parts.agent()
+    until(lambda: _state(where) == "ready")
+    assert "probe_offsets" in get(where, "/printer/bed_mesh/dump_mesh")
+    assert get(where, "/printer/pause_resume/cancel", post=True) == "ok"
+    with connect(where.http.replace("http", "ws") + "/klippysocket") as tunnel:
+        tunnel.send('{"id":1,"method":"info","params":{}}')
+        assert json.loads(tunnel.recv(PATIENCE))["result"]["state"] == "ready"
+        agent.process.kill()
+        with pytest.raises(ConnectionClosed) as closed:
+            tunnel.recv(PATIENCE)
+        assert closed.value.rcvd is not None and closed.value.rcvd.code == 1001
+
+
+def test_a_data_store_that_comes_late_asks_for_what_it_has_missed(parts: Parts) -> None:
+    where = parts.bridge()
+    parts.agent()
+    until(lambda: _state(where) == "ready")
+    parts.agent("datastore")
+    until(lambda: _knows_sensors(where))
+    store = get(where, "/server/temperature_store")
+    assert set(store["extruder"]) == {"temperatures", "targets", "powers"}
+    assert get(where, "/printer/gcode/script?script=M118%20remote", post=True) == "ok"
+    until(lambda: len(get(where, "/server/gcode_store")["gcode_store"]) >= 2)
+    lines = [line["message"] for line in get(where, "/server/gcode_store?count=2")["gcode_store"]]
+    assert lines == ["M118 remote", "echo: remote"]
 
 
 def test_a_second_agent_of_one_name_is_refused_and_harms_nobody(parts: Parts) -> None:
@@ -121,3 +150,11 @@ def _state(where: Addresses) -> str:
         return str(get(where, "/server/info")["klippy_state"])
     except OSError:
         return ""
+
+
+def _knows_sensors(where: Addresses) -> bool:
+    """Whether the data store answers, and has asked; it says that it is ready as soon as it is connected."""
+    try:
+        return bool(get(where, "/server/temperature_store"))
+    except OSError:
+        return False
