@@ -5,6 +5,7 @@ import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
+from functools import lru_cache
 from typing import Protocol
 
 
@@ -56,6 +57,8 @@ class Authenticator(Protocol):
     def authenticate(self, login: Login) -> Identity | Refusal | Awaitable[Identity | Refusal]: ...
 
 
+KNOWN_ADDRESSES = 256
+"""Of how many addresses an authenticator remembers whether it trusts them."""
 RESERVED_CLIENT_IDS = ("agent.", "bridge", "printbus", "uplink.")
 _UNSAFE_CLIENT_ID = re.compile(r"[/+#\x00-\x1f\x7f-\x9f]")
 _LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
@@ -78,6 +81,7 @@ class TrustedNetworks:
 
     def __init__(self, networks: Sequence[ipaddress.IPv4Network | ipaddress.IPv6Network] = _LOOPBACK) -> None:
         self._networks = tuple(networks)
+        self._known = lru_cache(KNOWN_ADDRESSES)(self._judge)
 
     def authenticate(self, login: Login) -> Identity | Refusal:
         """An identity for a trusted address; unix sockets have no address and count as trusted."""
@@ -90,8 +94,9 @@ class TrustedNetworks:
 
     def trusts(self, address: str) -> bool:
         """Whether this host is let in without credentials."""
-        if not address:
-            return True
+        return not address or self._known(address)
+
+    def _judge(self, address: str) -> bool:
         try:
             host = ipaddress.ip_address(address.partition("%")[0])
         except ValueError:

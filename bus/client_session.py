@@ -6,7 +6,7 @@ from typing import Protocol
 
 from . import packets
 from .access import Identity
-from .commits import ALWAYS, Line
+from .commits import ALWAYS
 from .counters import Counters
 from .limits import Limits
 from .message import ENTRY_OVERHEAD, Message
@@ -25,9 +25,10 @@ class Link(Protocol):
     """The connection a session is attached to."""
 
     outbox: list[bytes]
-    stored: Line
 
     def send(self, *parts: bytes) -> None: ...
+    def send_stored(self, since: int, *parts: bytes) -> None: ...
+    def when_stored(self, since: int, work: Callable[[], None]) -> None: ...
     def flush(self) -> None: ...
     def cut(self, reason: str) -> None: ...
     def check(self, now: float) -> None: ...
@@ -121,7 +122,7 @@ class ClientSession:
         inflight[packet_id] = (message, qos, position)
         self._inflight_bytes += message.size
         if position and qos == 2:
-            link.stored.send(ALWAYS, head + packet_id.to_bytes(2, "big"), message.payload)
+            link.send_stored(ALWAYS, head + packet_id.to_bytes(2, "big"), message.payload)
         else:
             link.send(head + packet_id.to_bytes(2, "big"), message.payload)
 
@@ -234,11 +235,11 @@ class ClientSession:
         self.link = link
         for packet_id, (message, qos, _) in self._inflight.items():
             if message is None:
-                link.stored.send(ALWAYS, packets.acknowledge(packets.PUBREL, packet_id))
+                link.send_stored(ALWAYS, packets.acknowledge(packets.PUBREL, packet_id))
                 continue
             head = _head(message, qos, dup=True) + packet_id.to_bytes(2, "big")
             if qos == 2:
-                link.stored.send(ALWAYS, head, message.payload)
+                link.send_stored(ALWAYS, head, message.payload)
             else:
                 link.send(head, message.payload)
         self.fill()

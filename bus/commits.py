@@ -40,51 +40,49 @@ class Store(Protocol):
     def close(self) -> None: ...
 
 
-class Sender(Protocol):
-    """A connection."""
-
-    def send(self, *parts: bytes) -> None: ...
-    def cut(self, reason: str) -> None: ...
-
-
 class Line:
-    """What one connection sends only when something is stored, and what must not overtake that."""
+    """What a connection, which this is a part of, sends only when something is stored; and nothing overtakes that."""
 
-    __slots__ = ("_commits", "_held", "_link")
-
-    def __init__(self, commits: "Commits", link: Sender) -> None:
+    def __init__(self, commits: "Commits") -> None:
         self._commits = commits
-        self._link = link
-        self._held = 0
+        self._unstored = 0
 
-    def send(self, since: int, *parts: bytes) -> None:
+    def send(self, *parts: bytes) -> None:
+        """Send at once."""
+        raise NotImplementedError
+
+    def cut(self, reason: str) -> None:
+        """End the connection."""
+        raise NotImplementedError
+
+    def send_stored(self, since: int, *parts: bytes) -> None:
         """Send when what has changed since a mark is stored, at once if nothing has, and in the order of the calls."""
-        if not self._held and self._commits.is_stored(since):
-            self._link.send(*parts)
+        if not self._unstored and self._commits.is_stored(since):
+            self.send(*parts)
         else:
-            self._hold(partial(self._link.send, *parts))
+            self._wait(partial(self.send, *parts))
 
-    def call(self, since: int, work: Callable[[], None]) -> None:
-        """As `send`, for other work than sending."""
-        if not self._held and self._commits.is_stored(since):
+    def when_stored(self, since: int, work: Callable[[], None]) -> None:
+        """As `send_stored`, for other work than sending."""
+        if not self._unstored and self._commits.is_stored(since):
             work()
         else:
-            self._hold(work)
+            self._wait(work)
 
-    def _hold(self, work: Callable[[], None]) -> None:
-        self._held += 1
+    def _wait(self, work: Callable[[], None]) -> None:
+        self._unstored += 1
         self._commits.wait(self, work)
-        if self._held > MOST_HELD:
-            self._link.cut("sends more than can be stored")
+        if self._unstored > MOST_HELD:
+            self.cut("sends more than can be stored")
 
     def release(self, work: Callable[[], None]) -> None:
         """Do what was held."""
-        self._held -= 1
+        self._unstored -= 1
         try:
             work()
         except Exception:
             log.exception("what waited for the disk failed")
-            self._link.cut("what waited for the disk failed")
+            self.cut("what waited for the disk failed")
 
 
 Held = tuple[Line, Callable[[], None]]

@@ -70,17 +70,17 @@ class Conversation:
             since = ALWAYS
         elif route is not None:
             self._exchange.forward(route, self._identity, payload, qos, bool(first & 1), bool(first & 8))
-        self._link.stored.send(since, packets.acknowledge(packets.PUBREC if qos == 2 else packets.PUBACK, packet_id))
+        self._link.send_stored(since, packets.acknowledge(packets.PUBREC if qos == 2 else packets.PUBACK, packet_id))
 
     def _on_pubrec(self, body: bytes) -> None:
         packet_id, since = packets.read_id(body), self._commits.mark
         self.session.arrived(packet_id)
-        self._link.stored.send(since, packets.acknowledge(packets.PUBREL, packet_id))
+        self._link.send_stored(since, packets.acknowledge(packets.PUBREL, packet_id))
 
     def _on_pubrel(self, body: bytes) -> None:
         packet_id, since = packets.read_id(body), self._commits.mark
         self.session.release(packet_id)
-        self._link.stored.send(since, packets.acknowledge(packets.PUBCOMP, packet_id))
+        self._link.send_stored(since, packets.acknowledge(packets.PUBCOMP, packet_id))
 
     def _on_pubcomp(self, body: bytes) -> None:
         self.session.completed(packets.read_id(body))
@@ -94,7 +94,7 @@ class Conversation:
         accepted = [(name, code) for name, code in granted.items() if code != packets.SUBSCRIBE_FAILURE]
         if accepted:
             self.session.save(0, urgent=True)
-        self._link.stored.call(since, partial(self._subscribed, packets.suback(packet_id, codes), accepted))
+        self._link.when_stored(since, partial(self._subscribed, packets.suback(packet_id, codes), accepted))
 
     def _subscribed(self, answer: bytes, accepted: list[tuple[str, int]]) -> None:
         self._link.send(answer)
@@ -107,7 +107,7 @@ class Conversation:
         for name in filters:
             self._exchange.unsubscribe(self.session, name)
         self.session.save(0, urgent=True)
-        self._link.stored.send(since, packets.unsuback(packet_id))
+        self._link.send_stored(since, packets.unsuback(packet_id))
 
     def _on_pingreq(self, body: bytes) -> None:
         _expect_empty(body)

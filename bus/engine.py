@@ -37,7 +37,7 @@ def _keep_feeding(_stop: bool) -> None:
     pass
 
 
-class Connection:
+class Connection(Line):
     """A connection; its owner feeds it bytes, tells it when the wire is lost, and writes what it is given.
 
     `write_parts` takes consecutive buffers, where the wire need not join them. `close` must end the wire after what was
@@ -58,9 +58,9 @@ class Connection:
         queued: Callable[[], int] = _nothing_queued,
         pause: Callable[[bool], None] = _keep_feeding,
     ) -> None:
+        super().__init__(exchange.commits)
         self.outbox: list[bytes] = []
         self.identity: Identity | None = None
-        self.stored = Line(exchange.commits, self)
         self._exchange = exchange
         self._authenticator = authenticator
         self._write = write
@@ -240,7 +240,7 @@ class Connection:
         session, identity = self._session, self.identity
         if session is None or identity is None:
             return
-        self._session = None
+        self._session = self._conversation = None
         self._exchange.sessions.leave(session)
         if self._will is not None:
             self._publish_will(self._will, identity)

@@ -98,22 +98,25 @@ class _Cursor:
         self._data = data
         self._at = 0
 
-    def take(self, size: int) -> bytes:
-        end = self._at + size
-        if end > len(self._data):
+    def _pass(self, size: int) -> int:
+        """Go past a field; where it starts."""
+        start = self._at
+        self._at = start + size
+        if self._at > len(self._data):
             raise ProtocolError("a field is cut short")
-        part = self._data[self._at : end]
-        self._at = end
-        return part
+        return start
 
     def byte(self) -> int:
-        return self.take(1)[0]
+        return self._data[self._pass(1)]
 
     def number(self) -> int:
-        return int.from_bytes(self.take(2), "big")
+        start = self._pass(2)
+        return self._data[start] << 8 | self._data[start + 1]
 
     def binary(self) -> bytes:
-        return self.take(self.number())
+        size = self.number()
+        start = self._pass(size)
+        return self._data[start : start + size]
 
     def text(self) -> str:
         return read_text(self.binary())

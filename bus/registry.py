@@ -183,7 +183,8 @@ class Registry:
     def leave(self, session: ClientSession) -> None:
         """The connection of a session has ended: keep a persistent session, forget a clean one."""
         session.link = None
-        self._exchange.changed()
+        if session.filters:
+            self._exchange.changed()
         if session.clean:
             self._remove(session)
         else:

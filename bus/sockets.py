@@ -51,6 +51,7 @@ class SocketProtocol(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is gone."""
         self._connection.lost()
+        del self._connection  # which knows us: this way both are freed without the garbage collector
 
     def pause_writing(self) -> None:
         """The peer does not keep up: from here on the backlog counts."""

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import gc
+import weakref
 from time import perf_counter
 
 import pytest
@@ -407,5 +409,26 @@ def test_too_many_filters_in_one_packet_close_the_connection() -> None:
                 client.send(request)
                 await client.closed()
             assert broker.exchange.counters.protocol_errors == 2
+
+    play(scenario())
+
+
+def test_connection_that_has_ended_is_freed_at_once() -> None:
+    async def scenario() -> None:
+        async with running() as broker:
+            for ending in (packet(0xE0), packet(0x00), b""):
+                client = await broker.client("one", will=Will("gone", b"x"))
+                await client.subscribe(("t", 1))
+                (link,) = broker.exchange.sessions.links
+                gone = weakref.ref(link)
+                del link
+                gc.disable()
+                try:
+                    client.send(ending)
+                    await client.drop()
+                    await until(lambda: broker.exchange.sessions.connected == 0)
+                    await until(lambda gone=gone: gone() is None)  # type: ignore[misc]
+                finally:
+                    gc.enable()
 
     play(scenario())
