@@ -28,6 +28,8 @@ PROBE_PATIENCE = 2.0  # seconds for that answer; a connection that is open on th
 BUSY_PATIENCE = 20.0  # the same while much is under way, which the answer has to wait for
 CONNECT_PATIENCE = 2.0  # seconds for a TCP connection to each address
 ANSWER_PATIENCE = 10.0  # seconds for any other answer of the broker
+INBOX = 10_000  # messages; what comes while it is full is dropped and counted
+INBOX_BYTES = 32 << 20
 OUTBOX = 10_000  # messages; while the link is down or slow the oldest is dropped and counted
 SEND_TURN = 16  # messages sent between two turns of the loop
 SEND_BUFFER = 65_536  # bytes that the kernel takes; more would only hide that the other side does not answer
@@ -40,6 +42,10 @@ REFUSALS = (1, 2, 4, 5, 132, 133, 134, 135)  # CONNACK codes of both versions th
 VERSION_REFUSED = 132  # (MQTT 5 section 3.2.2.2; that of 3.1.1 is turned into it)
 
 Handler = Callable[[Received], None]
+_SILENT = logging.getLogger(
+    f"{__name__}.wire"
+)  # paho and aiomqtt say each thing once a message; what matters is raised
+_SILENT.setLevel(logging.CRITICAL)
 
 
 class Refused(Exception):
@@ -78,6 +84,30 @@ class Terms:
     tls: ssl.SSLContext | None = None
     version5: bool = False
     patience: float = ANSWER_PATIENCE
+
+
+class _Inbox(asyncio.Queue[aiomqtt.Message]):
+    """What has come and was not taken yet; bounded in messages and bytes, without a line in the log for each."""
+
+    dropped = 0
+    _held = 0
+
+    def put_nowait(self, item: aiomqtt.Message) -> None:
+        size = _size(item)
+        if self.full() or self._held + size > INBOX_BYTES:
+            self.dropped += 1
+            return
+        self._held += size
+        super().put_nowait(item)
+
+    def get_nowait(self) -> aiomqtt.Message:
+        item = super().get_nowait()
+        self._held -= _size(item)
+        return item
+
+
+def _size(message: aiomqtt.Message) -> int:
+    return len(message.payload) if isinstance(message.payload, bytes) else 0
 
 
 class Link:
@@ -150,7 +180,9 @@ def _client(broker: BrokerUrl, client_id: str, terms: Terms) -> aiomqtt.Client:
         timeout=terms.patience,
         tls_context=terms.tls,
         socket_options=SOCKET_OPTIONS,
-        max_queued_incoming_messages=OUTBOX,
+        queue_type=_Inbox,
+        max_queued_incoming_messages=INBOX,
+        logger=_SILENT,
     )
     client.pending_calls_threshold = SEND_TURN
     client._client.connect_timeout = CONNECT_PATIENCE
@@ -181,6 +213,8 @@ async def _say_goodbye(client: aiomqtt.Client) -> None:
 def _clear(client: aiomqtt.Client) -> None:
     """Closes what a failed connection leaves behind: aiomqtt keeps its socket, reader and timer."""
     client._client._sock_close()
+    if isinstance(client._queue, _Inbox) and client._queue.dropped:
+        log.warning("%s: %d messages came faster than they could be taken", client.identifier, client._queue.dropped)
     if client._disconnected.done() and not client._disconnected.cancelled():
         client._disconnected.exception()  # else the loop complains that nobody looked at it
 

@@ -57,6 +57,17 @@ class Mirror:
             return b""
         return None
 
+    @property
+    def own_filters(self) -> list[str]:
+        """The filters under which the other broker can only have messages of this instance."""
+        return [name for name in self._filters if name.startswith(f"{self._instance}/")]
+
+    def found(self, topic: str) -> None:
+        """The other broker retains a topic, perhaps since an earlier run: it is cleared unless that is state still."""
+        if self._exchange.retained(topic) is None and self._goes_up(topic, self._reader):
+            self._kept.add(topic)
+            self._outbox.mark(topic)
+
     def close(self) -> None:
         """Leaves the local broker."""
         self._session.close()

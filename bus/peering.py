@@ -13,7 +13,7 @@ from .dialects import PLAIN, Dialect
 from .discovery import Discovery
 from .downlink import LARGEST, Downlink
 from .exchange import Exchange
-from .matching import filter_fault
+from .matching import filter_fault, overlaps
 from .mirror import Mirror
 from .outbox import Outbox, Passing
 from .router import Router
@@ -23,6 +23,7 @@ from .uplink_settings import UplinkSettings
 log = logging.getLogger(__name__)
 
 CLAIM_SECONDS = 0.5  # in which another host says that the instance's name is taken
+SWEEP_SECONDS = 2.0  # in which a broker has sent what it retains
 GOODBYE_SECONDS = 1.0
 RESEND_SECONDS = 1.0  # until state is sent again because somebody asks; who asks meanwhile is served with them
 RESENDS = 100  # filters asked for in that time; with more, everything is sent
@@ -124,6 +125,22 @@ class Peering:
         parts.mirror.up = True
         parts.mirror.resend()
         self._started(self._link)
+        await self._sweep()
+
+    async def _sweep(self) -> None:
+        """Looks for a while at what the broker retains of this instance, to clear what an earlier run has left.
+
+        A filter that matches requests is left out: where subscriptions overlap a request could come, and run, twice.
+        """
+        requests = self._parts.downlink.filters
+        found = [each for each in self._parts.mirror.own_filters if not any(overlaps(each, name) for name in requests)]
+        names = [name for each in found if (name := self._dialect.encode(each)) is not None]
+        for name in names:
+            await self._link.subscribe(name)
+        await asyncio.sleep(SWEEP_SECONDS)
+        for name in names:
+            if name != self._topics.server_status:
+                await self._link.unsubscribe(name)
 
     async def _claim_name(self) -> None:
         """Takes the instance's name on this broker; raises NameTaken where another host has it."""
@@ -226,6 +243,8 @@ class Peering:
             self._on_resend(message)
         elif not self._parts.mirror.up:
             self._parts.discovery.received(message)
+        elif message.retain:
+            self._parts.mirror.found(topic)
         elif self._parts.settings.down:
             self._parts.downlink.received(message, topic, self._outbox.add, self._is_reachable)
 

@@ -21,7 +21,8 @@ log = logging.getLogger(__name__)
 FIRST_BACKOFF = 0.25  # seconds
 MAX_BACKOFF = 1.0  # of a broker that is away: it is to be back within 5 s of its return
 BRIEF = 5.0  # seconds; a link that ends sooner may end because of what we say
-MAX_BRIEF_BACKOFF = 10.0
+BRIEF_IN_A_ROW = 3  # so often that is taken for chance
+MAX_BRIEF_BACKOFF = 4.0
 REFUSED_RETRY = 4.0  # a broker that starts may not know its users yet
 NAME_RETRY = 30.0
 FAULT_RETRY = 30.0
@@ -132,8 +133,8 @@ class Uplink:
         if self._up_since is not None:
             self._backoff = FIRST_BACKOFF
             lived = asyncio.get_running_loop().time() - self._up_since
-            self._brief = self._brief + 1 if lived < BRIEF else 0
-            return min(FIRST_BACKOFF * (1 << min(self._brief, 8)), MAX_BRIEF_BACKOFF)
+            self._brief = min(self._brief + 1, 8) if lived < BRIEF else 0
+            return min(FIRST_BACKOFF * (1 << max(0, self._brief - BRIEF_IN_A_ROW)), MAX_BRIEF_BACKOFF)
         if self._versions.refused(lost):
             return 0.0
         if lost.refusal is not None:
