@@ -1,6 +1,7 @@
 """What all tests share: running coroutines, and a deadline-bounded wait."""
 
 import asyncio
+import signal
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -11,6 +12,9 @@ from hypothesis import settings
 settings.register_profile("quick", deadline=None)
 settings.register_profile("campaign", deadline=None, max_examples=2000)
 settings.load_profile("quick")
+
+# A shell gives its background jobs an ignored SIGINT, which programs that tests start would inherit.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 T = TypeVar("T")
 Run = Callable[[Coroutine[Any, Any, T]], T]
