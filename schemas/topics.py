@@ -74,6 +74,13 @@ class AgentCall(Request):
     connection: Caller | None = None
 
 
+class MacroCall(Model):
+    """A gcode macro's call of a remote method."""
+
+    method: str
+    params: dict[str, Any] = Field(description="The arguments, as they stand in the macro.")
+
+
 class Opened(Model):
     """A websocket has opened."""
 
@@ -257,6 +264,13 @@ TOPICS = {
             "{instance}/agent/{agent}/call",
             "Requests for an agent in another process.",
             {"AgentCall": AgentCall},
+            internal=True,
+        ),
+        Topic(
+            "agentMacro",
+            "{instance}/agent/{agent}/macro",
+            "Calls of gcode macros to what an agent offers them in its document `remote_methods`.",
+            {"MacroCall": MacroCall},
             internal=True,
         ),
         Topic(
