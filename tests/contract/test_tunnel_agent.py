@@ -30,7 +30,12 @@ class Scene:
     async def open(self, client: str | None = DESK) -> Any:
         """The answer to a client that asks for a tunnel."""
         connection = None if client is None else Caller(1, client, ALICE)
-        return await asyncio.wait_for(start_call(self.agent, klippy.TUNNEL_OPEN, connection=connection), 5)
+        known = len(self.wire.connections)
+        answer = await asyncio.wait_for(start_call(self.agent, klippy.TUNNEL_OPEN, connection=connection), 5)
+        async with asyncio.timeout(5):
+            while len(self.wire.connections) <= known:  # Klipper accepts it a moment later
+                await asyncio.sleep(0.001)
+        return answer
 
     def send(self, payload: Any, client: str = DESK) -> None:
         """A message for Klipper."""
