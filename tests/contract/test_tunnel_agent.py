@@ -32,10 +32,11 @@ class Scene:
         connection = None if client is None else Caller(1, client, ALICE)
         known = len(self.wire.connections)
         answer = await asyncio.wait_for(start_call(self.agent, klippy.TUNNEL_OPEN, connection=connection), 5)
-        async with asyncio.timeout(5):
-            while len(self.wire.connections) <= known:  # Klipper accepts it a moment later
-                await asyncio.sleep(0.001)
-        return answer
+        for _ in range(5000):  # Klipper accepts it a moment later
+            if len(self.wire.connections) > known:
+                return answer
+            await asyncio.sleep(0.001)
+        raise TimeoutError("Klipper has not seen a connection")
 
     def send(self, payload: Any, client: str = DESK) -> None:
         """A message for Klipper."""
