@@ -1,5 +1,6 @@
 """Stock amqtt as a differential oracle: the same users and rules as its counterpart with our engine."""
 
+import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator
@@ -12,6 +13,7 @@ from amqtt.session import Session
 CLOSED = "closed/"
 INTRUDER = "intruder"
 OWNER = "anna"
+SHUTDOWN_SECONDS = 1.0
 
 
 class Users(BaseAuthPlugin):  # type: ignore[misc]
@@ -43,7 +45,8 @@ async def stock_broker(*, rules: str = f"{__name__}.Rules") -> AsyncIterator[amq
     try:
         yield broker
     finally:
-        await broker.shutdown()
+        with contextlib.suppress(TimeoutError):  # from Python 3.12 on it waits for clients that it does not close
+            await asyncio.wait_for(broker.shutdown(), SHUTDOWN_SECONDS)
 
 
 def bound(broker: amqtt.broker.Broker, name: str) -> tuple[str, int]:
