@@ -1,9 +1,9 @@
-"""What all tests share: running coroutines, and a deadline-bounded wait."""
+"""What all tests share: running coroutines, and a word at the end about what could not be tried."""
 
 import asyncio
 import signal
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import pytest
 from hypothesis import settings
@@ -28,3 +28,19 @@ def run() -> Run[Any]:
         return asyncio.run(work)
 
     return runner
+
+
+class Terminal(Protocol):
+    """The part of pytest's terminal that is used."""
+
+    section: Callable[[str], None]
+    line: Callable[[str], None]
+
+
+def pytest_terminal_summary(terminalreporter: Terminal) -> None:
+    """Says which kinds of broker uplinks could not be held to, because they are not installed."""
+    from tests.foreign_brokers import MISSING
+
+    if MISSING:
+        terminalreporter.section("not installed, so uplinks to them were not tried")
+        terminalreporter.line(", ".join(MISSING))

@@ -1,27 +1,9 @@
-"""Certificates, and a word at the end about brokers to which the contract could not be held: they are not installed."""
+"""What several contracts need: certificates."""
 
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
 
 import pytest
-
-from tests.foreign_brokers import MISSING
-
-
-class Terminal(Protocol):
-    """The part of pytest's terminal that is used."""
-
-    section: Callable[[str], None]
-    line: Callable[[str], None]
-
-
-def pytest_terminal_summary(terminalreporter: Terminal) -> None:
-    """Lists them."""
-    if MISSING:
-        terminalreporter.section("not installed, so uplinks to them were not tried")
-        terminalreporter.line(", ".join(MISSING))
 
 
 @pytest.fixture(scope="session")
