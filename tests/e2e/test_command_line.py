@@ -9,6 +9,7 @@ import sys
 import time
 import urllib.error
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -217,27 +218,45 @@ def test_a_data_folder_that_cannot_be_made_ends_with_status_1(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_while_clients_wait(number: signal.Signals, tmp_path: Path) -> None:
-    program = Program(*up_arguments(tmp_path, "--virtual"))
+@pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
+def test_a_signal_ends_it_while_clients_wait(loop: str, number: signal.Signals, tmp_path: Path) -> None:
+    env = {} if loop == "uvloop" else without(tmp_path, "uvloop")
+    program = Program(*up_arguments(tmp_path / "data", "--virtual"), env=env)
     where = addresses(program.ready_line())
     try:
         until(lambda: get(where, "/server/info")["klippy_state"] == "ready")
-        with (
-            socket.create_connection((where.mqtt_host, where.mqtt_port)) as client,
-            connect(where.http.replace("http", "ws") + "/websocket") as websocket,
-            half_a_request(where),
-        ):
-            client.sendall(b"\x10\x10\x00\x04MQTT\x04\x02\x00\x3c\x00\x04idle")
-            assert client.recv(4) == b"\x20\x02\x00\x00"
+        with ExitStack() as clients:
+            socket_of(where, clients)  # has not said anything yet
+            idle = socket_of(where, clients)
+            idle.sendall(b"\x10\x10\x00\x04MQTT\x04\x02\x00\x3c\x00\x04idle")
+            assert idle.recv(4) == b"\x20\x02\x00\x00"
+            idle.sendall(b"\x82\x06\x00\x01\x00\x01#\x00")  # follows everything and reads nothing
+            clients.enter_context(half_a_request(where))
+            websocket = clients.enter_context(connect(where.http.replace("http", "ws") + "/websocket"))
             waiting = {"method": "printer.gcode.script", "params": {"script": "M109 S250"}, "id": "heat"}
             websocket.send(json.dumps({"jsonrpc": "2.0", **waiting}))
-            Socket(websocket).ask("server.info")
+            for _ in range(300):
+                Socket(websocket).ask("rpc.discover")
             began = time.monotonic()
             assert program.stop(number) == 0
             assert time.monotonic() - began < STOP_SECONDS
     finally:
         program.stop()
     assert not [line for line in program.errors if "Traceback" in line or "ERROR" in line], "".join(program.errors)
+
+
+def socket_of(where: Addresses, clients: ExitStack) -> socket.socket:
+    """A connection to the MQTT listener."""
+    return clients.enter_context(socket.create_connection((where.mqtt_host, where.mqtt_port)))
+
+
+def without(folder: Path, *modules: str) -> dict[str, str]:
+    """The environment of a program that does not find these modules."""
+    absent = folder / "absent"
+    absent.mkdir()
+    for name in modules:
+        absent.joinpath(f"{name}.py").write_text(f"raise ImportError('no {name} here')\n")
+    return {"PYTHONPATH": os.pathsep.join(filter(None, [str(absent), os.environ.get("PYTHONPATH")]))}
 
 
 def half_a_request(where: Addresses) -> socket.socket:
@@ -335,11 +354,7 @@ def test_a_check_names_the_optional_components_that_would_not_run(lamp: dict[str
 
 def test_it_runs_without_uvloop_and_httptools(tmp_path: Path) -> None:
     """There are none for armv7."""
-    absent = tmp_path / "absent"
-    absent.mkdir()
-    for name in ("uvloop", "httptools"):
-        absent.joinpath(f"{name}.py").write_text(f"raise ImportError('no {name} here')\n")
-    program = Program(*up_arguments(tmp_path / "data", "--virtual"), env={"PYTHONPATH": str(absent)})
+    program = Program(*up_arguments(tmp_path / "data", "--virtual"), env=without(tmp_path, "uvloop", "httptools"))
     try:
         where = addresses(program.ready_line())
         until(lambda: get(where, "/server/info")["klippy_state"] == "ready")
