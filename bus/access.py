@@ -40,7 +40,7 @@ class Refusal(IntEnum):
     NOT_AUTHORIZED = 5
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Login:
     """What a CONNECT packet and its socket say about the client; nothing of it is verified."""
 

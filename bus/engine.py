@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import partial
 from time import perf_counter
 
@@ -186,15 +186,22 @@ class Connection(Line):
         outbox, self.outbox = self.outbox, []
         if self._closed or not outbox:
             return
-        size = sum(map(len, outbox))
-        self._counters.bytes_sent += size
-        if size > COPIED_BYTES * len(outbox) and self._write_parts is not None:
-            self._write_parts(outbox)
+        if len(outbox) == 1:
+            self._counters.bytes_sent += len(outbox[0])
+            self._write(outbox[0])
         else:
-            self._write(outbox[0] if len(outbox) == 1 else b"".join(outbox))
+            self._write_all(outbox)
         if self._queued() > self._limits.queued_bytes:
             self._counters.slow_readers_cut += 1
             self.cut("does not read what it subscribed to")
+
+    def _write_all(self, parts: list[bytes]) -> None:
+        size = sum(map(len, parts))
+        self._counters.bytes_sent += size
+        if size > COPIED_BYTES * len(parts) and self._write_parts is not None:
+            self._write_parts(parts)
+        else:
+            self._write(b"".join(parts))
 
     def check(self, now: float) -> None:
         """End a connection that kept silent for too long."""
@@ -255,7 +262,8 @@ class Connection(Line):
         if first != packets.CONNECT:
             raise ProtocolError(f"packet 0x{first:02x} before CONNECT")
         connect = packets.read_connect(body)
-        self._check_will(connect.will)
+        if connect.will is not None:
+            self._check_will(connect.will)
         client_id = connect.client_id
         if (not client_id and not connect.clean) or len(client_id.encode()) > self._limits.client_id_bytes:
             self._refuse(Refusal.CLIENT_ID)
@@ -263,15 +271,13 @@ class Connection(Line):
         client_id = client_id or f"auto-{secrets.token_hex(8)}"
         login = Login(client_id, connect.user, connect.password, self._address, self._transport)
         answer = self._authenticator.authenticate(login)
-        if isinstance(answer, Awaitable):
+        if isinstance(answer, Identity | Refusal):
+            self._open(connect, answer)
+        else:
             self._login = asyncio.ensure_future(answer)
             self._login.add_done_callback(lambda done: self._on_login(connect, done))
-        else:
-            self._open(connect, answer)
 
-    def _check_will(self, will: packets.Will | None) -> None:
-        if will is None:
-            return
+    def _check_will(self, will: packets.Will) -> None:
         if fault := topic_fault(will.topic):
             raise ProtocolError(fault)
         if too_long(will.topic, levels=self._limits.topic_levels, size=self._limits.topic_bytes):

@@ -253,9 +253,8 @@ class Exchange:
         """Remove all subscriptions of a session that ends."""
         for name in session.filters:
             self._trie.discard(name, session)
-        if session.filters:
-            session.filters.clear()
-            self._version += 1
+        session.filters.clear()
+        self._version += 1
 
     def replay(self, session: ClientSession, filters: Sequence[tuple[str, int]]) -> None:
         """Send the retained messages that match new subscriptions (section 3.3.1.3), soon if there are many."""

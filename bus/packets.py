@@ -15,6 +15,12 @@ UNSUBSCRIBE: Final = 0xA2
 PINGREQ: Final = 0xC0
 DISCONNECT: Final = 0xE0
 
+PROTOCOL: Final = b"\0\4MQTT\4"
+"""How the body of a CONNECT of MQTT 3.1.1 begins; flags and keep-alive follow."""
+CLIENT_ID_AT: Final = 10
+PLAIN_CONNECT: Final = 0x02
+"""The flags of a clean session without will, user and password."""
+
 PINGRESP: Final = b"\xd0\x00"
 SUBSCRIBE_FAILURE: Final = 0x80
 LONGEST_LENGTH_FIELD: Final = 4
@@ -94,9 +100,9 @@ class _Cursor:
 
     __slots__ = ("_at", "_data")
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, at: int = 0) -> None:
         self._data = data
-        self._at = 0
+        self._at = at
 
     def _pass(self, size: int) -> int:
         """Go past a field; where it starts."""
@@ -147,7 +153,7 @@ class Will:
     retain: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Connect:
     """The fields of a CONNECT packet."""
 
@@ -161,12 +167,14 @@ class Connect:
 
 def read_connect(body: bytes) -> Connect:
     """Parse CONNECT (section 3.1); raises UnsupportedVersion for other protocol names and levels."""
-    cursor = _Cursor(body)
-    name, level = cursor.binary(), cursor.byte()
-    if name != b"MQTT" or level != 4:
-        raise UnsupportedVersion(f"protocol {name!r} level {level}")
-    flags, keep_alive = cursor.byte(), cursor.number()
-    _check_connect_flags(flags)
+    if not body.startswith(PROTOCOL):
+        _refuse_protocol(_Cursor(body))
+    if len(body) < CLIENT_ID_AT:
+        raise ProtocolError("CONNECT is cut short")
+    flags, keep_alive = body[7], body[8] << 8 | body[9]
+    if flags != PLAIN_CONNECT:
+        _check_connect_flags(flags)
+    cursor = _Cursor(body, CLIENT_ID_AT)
     client_id = cursor.text()
     will = _read_will(cursor, flags) if flags & 0x04 else None
     user = cursor.text() if flags & 0x80 else None
@@ -174,6 +182,11 @@ def read_connect(body: bytes) -> Connect:
     if not cursor.done:
         raise ProtocolError("CONNECT is longer than its fields")
     return Connect(client_id, bool(flags & 0x02), keep_alive, will, user, password)
+
+
+def _refuse_protocol(cursor: _Cursor) -> None:
+    name, level = cursor.binary(), cursor.byte()
+    raise UnsupportedVersion(f"protocol {name!r} level {level}")
 
 
 def _check_connect_flags(flags: int) -> None:

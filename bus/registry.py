@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING
 
 from .access import Identity, Refusal
@@ -168,8 +167,6 @@ class Registry:
 
     def _reopen(self, session: ClientSession, link: Link, identity: Identity) -> ClientSession:
         self._offline.pop(identity.client_id, None)
-        if session.identity.roles != identity.roles:
-            session.keep_waiting(partial(self._exchange.rules.may_receive, identity))
         session.identity = identity
         session.save(0, urgent=False)
         self._exchange.changed()
@@ -202,7 +199,8 @@ class Registry:
 
     def _remove(self, session: ClientSession) -> None:
         client_id = session.identity.client_id
-        self._exchange.forget(session)
+        if session.filters:
+            self._exchange.forget(session)
         session.discard()
         self._offline.pop(client_id, None)
         if self._by_id.get(client_id) is session:

@@ -1,0 +1,142 @@
+"""Clients that stall, flood, lie and dawdle: others are answered in time, and memory and files come back."""
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.mqtt_wire import WireClient, connect, packet, publish
+from tests.program import Addresses, Program, addresses
+
+SECONDS = 1.5
+P99_SECONDS = 0.1
+GROWTH = 16 << 20  # bytes that may stay
+PAUSE = 0.004  # between a bystander's round trips
+LIMITS = "limits: {first_packet_seconds: 2, queued_bytes: 1048576}\n"
+Hostility = Callable[[Addresses], Coroutine[Any, Any, None]]
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Program, Addresses]]:
+    folder = tmp_path_factory.mktemp("hostile")
+    (folder / "broker.yaml").write_text(LIMITS)
+    options = "--data", str(folder / "data"), "--broker", str(folder / "broker.yaml"), "--instance", "test"
+    process = Program("broker", *options, "--mqtt", "127.0.0.1:0")
+    try:
+        yield process, addresses(process.ready_line())
+    finally:
+        process.stop()
+
+
+def resident(process: Program) -> int:
+    return int(Path(f"/proc/{process.process.pid}/statm").read_text().split()[1]) * 4096
+
+
+def open_files(process: Program) -> int:
+    return len(list(Path(f"/proc/{process.process.pid}/fd").iterdir()))
+
+
+async def socket_to(where: Addresses) -> WireClient:
+    return await WireClient.open((where.mqtt_host, where.mqtt_port))
+
+
+async def round_trips(where: Addresses) -> list[float]:
+    """How long each round trip of a bystander took, until it is cancelled."""
+    client, taken = await (await socket_to(where)).login("bystander"), list[float]()
+    await client.subscribe(("bystander", 0))
+    with contextlib.suppress(asyncio.CancelledError):
+        while True:
+            start = time.perf_counter()
+            client.send(publish("bystander", b"x"))
+            await client.published()
+            taken.append(time.perf_counter() - start)
+            await asyncio.sleep(PAUSE)
+    await client.disconnect()
+    return taken
+
+
+async def stalled_reader(where: Addresses) -> None:
+    """One that subscribes and does not read, while 10 kB messages are published for it."""
+    stalled, writer = await (await socket_to(where)).login("stalled"), await (await socket_to(where)).login("writer")
+    await stalled.subscribe(("load", 0))
+    stalled.writer.transport.pause_reading()  # type: ignore[attr-defined]
+    while True:
+        writer.send(publish("load", bytes(10_000)) * 10)
+        await writer.ping()
+        await asyncio.sleep(0.005)
+
+
+async def connects(where: Addresses) -> None:
+    """A thousand a second, each with a login."""
+    while True:
+        clients = [await socket_to(where) for _ in range(10)]
+        for client in clients:
+            client.send(connect("one of many") + packet(0xE0))
+            client.writer.close()
+        await asyncio.sleep(0.01)
+
+
+async def random_bytes(where: Addresses) -> None:
+    source = random.Random(3)  # noqa: S311
+    while True:
+        client = await socket_to(where)
+        client.send(source.randbytes(source.choice([2, 20, 2000, 100_000])))
+        client.writer.close()
+        await asyncio.sleep(0.002)
+
+
+async def claimed_size(where: Addresses) -> None:
+    """Packets that claim 256 MB, before and after a login."""
+    while True:
+        for before in (b"", connect("liar")):
+            client = await socket_to(where)
+            client.send(before + b"\x30\xff\xff\xff\x7f" + bytes(10_000))
+            await client.closed()
+            client.writer.close()
+
+
+async def one_byte_a_second(where: Addresses) -> None:
+    """Two hundred that take their time over CONNECT, until the broker loses patience."""
+    clients = [await socket_to(where) for _ in range(200)]
+    for byte in connect("slow as that"):
+        for client in clients:
+            with contextlib.suppress(ConnectionError):
+                client.send(bytes((byte,)))
+        await asyncio.sleep(1)
+
+
+async def besieged(where: Addresses, hostility: Hostility) -> list[float]:
+    bystander = asyncio.create_task(round_trips(where), name="bystander")
+    enemy = asyncio.create_task(hostility(where), name="enemy")
+    await asyncio.sleep(SECONDS)
+    assert not enemy.done()
+    enemy.cancel()
+    await asyncio.gather(enemy, return_exceptions=True)
+    bystander.cancel()
+    return await bystander
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # sockets are left to their fate on purpose
+@pytest.mark.parametrize(
+    "hostility",
+    [stalled_reader, connects, random_bytes, claimed_size, one_byte_a_second],
+    ids=lambda each: each.__name__,
+)
+def test_others_are_answered_in_time_and_nothing_stays(
+    program: tuple[Program, Addresses], hostility: Hostility
+) -> None:
+    process, where = program
+    memory, files = resident(process), open_files(process)
+    taken = sorted(asyncio.run(besieged(where, hostility)))
+    assert len(taken) > 50
+    assert taken[int(len(taken) * 0.99)] < P99_SECONDS
+    end = time.monotonic() + 5
+    while (open_files(process) > files or resident(process) > memory + GROWTH) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert open_files(process) <= files
+    assert resident(process) <= memory + GROWTH
