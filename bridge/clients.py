@@ -10,6 +10,7 @@ from bus.calls import Received, Session
 from bus.envelope import NULL, failure, id_of
 from bus.errors import BusError, Forbidden, Unavailable
 from bus.topics import Topics
+from schemas.extensions import AGENT_EVENT
 from schemas.printer import KLIPPY_DISCONNECTED
 
 from .frames import TEXT, frame
@@ -116,14 +117,17 @@ class Clients:
             asker[0].on_answer(message.payload)
 
     def _on_notification(self, message: Received) -> None:
-        self._broadcast(message.payload)
+        own = message.topic.endswith(AGENT_EVENT.name)
+        self._broadcast(message.payload, but=orjson.loads(message.payload)["params"][0]["agent"] if own else None)
         if message.topic.endswith(KLIPPY_DISCONNECTED.name):
             self.subscriptions.clear()
 
     def _on_delta(self, message: Received) -> None:
         self.subscriptions.on_delta(message.payload)
 
-    def _broadcast(self, payload: bytes) -> None:
+    def _broadcast(self, payload: bytes, *, but: str | None = None) -> None:
+        """To all websockets, except that of an agent whose own words these are."""
         data = frame(TEXT, payload)
         for socket in list(self.sockets.values()):
-            socket.send_frame(data)
+            if but is None or socket.agent != but:
+                socket.send_frame(data)

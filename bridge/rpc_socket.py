@@ -1,11 +1,13 @@
 """A JSON-RPC websocket: requests up, answers and notifications down, and the subscriptions asked for on it."""
 
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
 
 from schemas.printer import OBJECTS_SUBSCRIBE
+from schemas.server import IDENTIFY
 
 from .frames import TEXT, frame
 from .subscriptions import Objects, are_objects
@@ -13,8 +15,10 @@ from .subscriptions import Objects, are_objects
 if TYPE_CHECKING:
     from .clients import Clients
 
-MAX_ASKED = 100  # subscriptions of one websocket that wait for their answer; older ones are forgotten
-_MARK = b"objects.subscribe"
+MAX_ASKED = 100  # requests of one websocket whose answer concerns us; older ones are forgotten
+_MARKS = (b"objects.subscribe", b"connection.identify")
+
+Granted = Callable[[dict[str, Any]], None]  # what the result of a request changes here
 
 
 class Wire(Protocol):
@@ -29,13 +33,14 @@ class RpcSocket:
     def __init__(self, clients: "Clients", wire: Wire, who: bytes) -> None:
         self._clients = clients
         self._wire = wire
-        self._asked: deque[tuple[object, Objects]] = deque(maxlen=MAX_ASKED)
+        self._asked: deque[tuple[object, Granted]] = deque(maxlen=MAX_ASKED)
+        self.agent: str | None = None  # the name of somebody else's agent, whose own events it does not get
         self.number = clients.open(self, who)
         clients.sockets[self.number] = self
 
     def on_message(self, opcode: int, payload: bytes) -> None:
         """Text and binary messages are the same to us; the router finds what is wrong with them."""
-        if _MARK in payload:
+        if _MARKS[0] in payload or _MARKS[1] in payload:
             self._remember(payload)
         self._clients.request(self.number, payload)
 
@@ -69,14 +74,30 @@ class RpcSocket:
         except orjson.JSONDecodeError:
             return
         for request in parsed if isinstance(parsed, list) else [parsed]:
-            if isinstance(request, dict) and request.get("method") == OBJECTS_SUBSCRIBE.name:
-                self._expect(request)
+            if not isinstance(request, dict) or request.get("id") is None:
+                continue
+            params, method = request.get("params"), request.get("method")
+            if method in (OBJECTS_SUBSCRIBE.name, IDENTIFY.name) and isinstance(params, dict):
+                granted = self._subscribing(params) if method == OBJECTS_SUBSCRIBE.name else self._identifying(params)
+                if granted is not None:
+                    self._asked.append((request["id"], granted))
 
-    def _expect(self, request: dict[str, Any]) -> None:
-        params, request_id = request.get("params"), request.get("id")
-        objects = params.get("objects") if isinstance(params, dict) else None
-        if request_id is not None and are_objects(objects):
-            self._asked.append((request_id, objects))
+    def _subscribing(self, params: dict[str, Any]) -> Granted | None:
+        objects = params.get("objects")
+        if not are_objects(objects):
+            return None
+
+        def subscribed(result: dict[str, Any]) -> None:
+            if isinstance(result.get("revision"), int):
+                self.follow(objects, result["revision"])
+
+        return subscribed
+
+    def _identifying(self, params: dict[str, Any]) -> Granted | None:
+        def identified(_result: dict[str, Any]) -> None:
+            self.agent = params["client_name"]
+
+        return identified if str(params.get("type")).lower() == "agent" else None
 
     def _install(self, payload: bytes) -> None:
         parsed = orjson.loads(payload)
@@ -85,11 +106,11 @@ class RpcSocket:
                 self._settle(answer)
 
     def _settle(self, answer: dict[str, Any]) -> None:
-        """Starts the subscription that an answer belongs to, if it is one and is a success."""
+        """Lets the request that an answer belongs to have its effect here, if there is one and it is a success."""
         for asked in self._asked:
             if asked[0] == answer.get("id"):
                 self._asked.remove(asked)
                 result = answer.get("result")
-                if isinstance(result, dict) and isinstance(result.get("revision"), int):
-                    self.follow(asked[1], result["revision"])
+                if isinstance(result, dict):
+                    asked[1](result)
                 return

@@ -43,14 +43,19 @@ class Actor:
 SYSTEM = Actor(None, "bus", "printbus")
 
 
+def _unreachable(_message: bytes) -> None:
+    raise Unavailable("The client has no topic of its own on this broker")
+
+
 @dataclass(slots=True)
 class Connection:
-    """A client that stays: a websocket, or the MQTT client of a private topic."""
+    """A client that stays: a websocket, or the MQTT client of a private topic; `send` says something to it alone."""
 
     id: int
     client: str
     actor: Actor
     identity: Mapping[str, str] | None = None
+    send: Callable[[bytes], None] = _unreachable
 
 
 @dataclass(slots=True)
@@ -119,11 +124,33 @@ class Bus(Protocol):
 Components = tuple[list[str], list[str], list[str]]  # what runs, what failed, warnings
 
 
+class Watcher(Protocol):
+    """Who is told about connections; called during whatever causes it, so it must neither wait nor fail."""
+
+    def identified(self, connection: Connection) -> None:
+        """A client has said who it is."""
+
+    def left(self, connection: Connection) -> None:
+        """A client has gone."""
+
+    def answered(self, connection: Connection, answer: Mapping[str, Any]) -> None:
+        """A client has sent a JSON-RPC answer: to a request of ours, or out of nowhere."""
+
+
 class Host(Protocol):
     """What only the agents beside the broker can see."""
 
     def connections(self) -> Sequence[Connection]:
         """All clients that stay."""
+
+    def identify(self, connection: Connection, identity: Mapping[str, str]) -> None:
+        """Notes who a client is: name, version, type and url."""
+
+    def watch(self, watcher: Watcher) -> None:
+        """Tells somebody about connections, until `unwatch`."""
+
+    def unwatch(self, watcher: Watcher) -> None:
+        """Ends that."""
 
     def websockets(self) -> int:
         """How many of them are websockets."""
@@ -143,6 +170,7 @@ class Agent:
 
     name: ClassVar[str]
     components: ClassVar[tuple[str, ...]] = ()  # what it is called in server.info
+    beside_broker: ClassVar[bool] = False  # it needs a host, so it cannot run elsewhere
     optional: ClassVar[bool] = False  # a broken configuration disables it instead of ending the start
     settings_model: ClassVar[type[Settings]] = Settings
     folds: ClassVar[tuple[type[Fold], ...]] = ()  # kept beside the log, published as state documents

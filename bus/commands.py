@@ -13,7 +13,7 @@ from uuid import uuid4
 from .config import ConfigError, nearest
 from .errors import BusError
 from .installation import fault
-from .planning import BESIDE_BROKER, Configuration, access_section, planned
+from .planning import Configuration, access_section, planned
 
 log = logging.getLogger(__name__)
 
@@ -124,8 +124,8 @@ def agent(options: argparse.Namespace) -> int:
     """One agent in a process of its own."""
     configuration = Configuration(options)
     kind = configuration.kinds.get(options.name)
-    if kind is None or kind.name == BESIDE_BROKER:
-        known = [name for name in configuration.kinds if name != BESIDE_BROKER]
+    if kind is None or kind.beside_broker:
+        known = [name for name, each in configuration.kinds.items() if not each.beside_broker]
         raise ConfigError(
             f"no agent is called '{options.name}'{nearest(options.name, known)}; known: {', '.join(known)}"
         )

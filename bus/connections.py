@@ -1,13 +1,11 @@
 """Who is connected: the websockets that a bridge announces, and the MQTT clients of private topics."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from itertools import count
 from secrets import randbelow
 from typing import Any
 
-from .agent import Actor, Connection
-
-Gone = Callable[[Connection], None]
+from .agent import Actor, Connection, Watcher
 
 
 class Connections:
@@ -16,6 +14,7 @@ class Connections:
     def __init__(self) -> None:
         self._by_client: dict[str, Connection] = {}
         self._numbers = count(1 + randbelow(1 << 30))
+        self._watchers: list[Watcher] = []
         self.websockets = 0  # kept, because server.info tells it at every call
 
     def __iter__(self) -> Iterator[Connection]:
@@ -52,6 +51,25 @@ class Connections:
         for name in [name for name in self._by_client if name == client or name.startswith(prefix)]:
             self._drop(name)
 
+    def identify(self, connection: Connection, identity: Mapping[str, str]) -> None:
+        """A client has said who it is."""
+        connection.identity = identity
+        for watcher in self._watchers:
+            watcher.identified(connection)
+
+    def answered(self, connection: Connection, answer: Mapping[str, Any]) -> None:
+        """A client has sent an answer."""
+        for watcher in self._watchers:
+            watcher.answered(connection, answer)
+
+    def watch(self, watcher: Watcher) -> None:
+        """Tells somebody about connections."""
+        self._watchers.append(watcher)
+
+    def unwatch(self, watcher: Watcher) -> None:
+        """Tells it no more."""
+        self._watchers.remove(watcher)
+
     def _add(self, connection: Connection) -> None:
         self._by_client[connection.client] = connection
         self.websockets += connection.actor.transport == "websocket"
@@ -60,3 +78,5 @@ class Connections:
         gone = self._by_client.pop(client, None)
         if gone is not None:
             self.websockets -= gone.actor.transport == "websocket"
+            for watcher in self._watchers:
+                watcher.left(gone)

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from .agent import Components, Connection
+from .agent import Components, Connection, Watcher
 from .envelope import dumps
 from .errors import InvalidParams, NotFound
 from .exchange import Exchange
@@ -43,6 +43,18 @@ class BrokerHost:
     def connections(self) -> Sequence[Connection]:
         """All clients that stay."""
         return list(self._router.connections)
+
+    def identify(self, connection: Connection, identity: Mapping[str, str]) -> None:
+        """Notes who a client is."""
+        self._router.connections.identify(connection, identity)
+
+    def watch(self, watcher: Watcher) -> None:
+        """Tells somebody about connections, until `unwatch`."""
+        self._router.connections.watch(watcher)
+
+    def unwatch(self, watcher: Watcher) -> None:
+        """Ends that."""
+        self._router.connections.unwatch(watcher)
 
     def websockets(self) -> int:
         """How many of them are websockets."""

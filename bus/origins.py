@@ -93,6 +93,8 @@ class Origins:
             return None
         plain_http = connection.actor.transport == "http"
         send = self._sender(self._topics.private_response(client), sender, silence=plain_http)
+        if not plain_http:
+            connection.send = send
         found = Origin(connection.actor, client, send, connection=None if plain_http else connection)
         self._known[client] = found
         return found
@@ -102,6 +104,8 @@ class Origins:
         agent = sender.role is Role.AGENT
         connection = self.connections.seen(sender.client_id, actor) if sender.role is Role.CLIENT else None
         send = self._sender(self._topics.reply(sender.client_id), sender)
+        if connection is not None:
+            connection.send = self._sender(self._topics.private_response(sender.client_id), sender)
         found = Origin(actor, sender.client_id, send, connection=connection, agent=agent)
         self._known["/" + sender.client_id] = found
         return found

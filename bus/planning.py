@@ -16,7 +16,6 @@ log = logging.getLogger(__name__)
 BRIDGE_SECTION = "bridge"
 PRINTER_FILE = "printer.yaml"
 BROKER_FILE = "broker.yaml"
-BESIDE_BROKER = "core"  # the agent that cannot run elsewhere
 
 
 def _file(given: Path | None, data: Path, name: str) -> tuple[dict[str, Any], str]:
@@ -53,7 +52,7 @@ class Configuration:
         return printer.model_copy(update={key: value for key, value in over.items() if value})
 
     def _check_remote(self) -> None:
-        known = [name for name in self.kinds if name != BESIDE_BROKER]
+        known = [name for name, kind in self.kinds.items() if not kind.beside_broker]
         for name in self.printer.remote_agents:
             if name not in known:
                 hint = f"{nearest(name, known)}; known: {', '.join(known)}"
@@ -66,7 +65,7 @@ class Configuration:
 
     def agents(self, *, local: bool) -> tuple[list[tuple[type[Agent], Settings]], dict[str, str]]:
         """The agents of this process with their settings, and the optional ones that cannot run, with the reason."""
-        wanted = [kind for name, kind in self.kinds.items() if local or name == BESIDE_BROKER]
+        wanted = [kind for kind in self.kinds.values() if local or kind.beside_broker]
         found: list[tuple[type[Agent], Settings]] = []
         failed: dict[str, str] = {}
         for kind in wanted:

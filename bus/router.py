@@ -174,7 +174,11 @@ class Router:
         try:
             name, params = request_of(request)
         except BusError as error:
-            return answer(None if is_answer(request) else failure(error, id_of(request)))
+            if not is_answer(request):
+                return answer(failure(error, id_of(request)))
+            if origin.connection is not None:
+                self.connections.answered(origin.connection, request)
+            return answer(None)
         return self._execute(name, params, origin, id_of(request), answer, message)
 
     def _execute(

@@ -63,6 +63,7 @@ _BEGUN = {
     "actor": {"user": None, "transport": "mqtt", "client": "desk"},
     "data": {"filename": "demo.gcode"},
 }
+_AGENT = {"name": "lights", "version": "1.2.0", "type": "agent", "url": "https://lights.example"}
 _FACT = {"type": "print.started.1", "data": {"filename": "demo.gcode"}}
 EXAMPLES: Mapping[str, Example] = {
     "printer.info": Example(result=_KLIPPY),
@@ -99,6 +100,12 @@ EXAMPLES: Mapping[str, Example] = {
         {"client_name": "panel", "version": "1.0.0", "type": "display", "url": "https://panel.example"},
         {"connection_id": 1730412},
     ),
+    "server.extensions.list": Example(result={"agents": [_AGENT]}),
+    "server.extensions.request": Example(
+        {"agent": "lights", "method": "blink", "arguments": {"times": 2}}, {"blinked": 2}
+    ),
+    "connection.send_event": Example({"event": "lamp_on", "data": {"lamp": 1}}),
+    "connection.register_remote_method": Example({"method_name": "set_lamp"}),
     "events.read": Example({"since": 6, "limit": 1}, {"events": [_BEGUN], "head": 12}),
     "events.append": Example(
         {"stream": "print", "events": [_FACT], "append_id": "6f0cdb2e-43a2-4a2c-9d4b-0b5bd3b1f1f5"}, {"seq": 7}

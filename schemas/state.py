@@ -15,6 +15,12 @@ class Server(Model):
     server: Literal["online", "offline"]
 
 
+class RemoteMethods(Model):
+    """What an agent lets gcode macros call."""
+
+    methods: list[str] = Field(description="Names for `action_call_remote_method`.")
+
+
 class Availability(Model):
     """Whether the printer can be used, for home automation."""
 

@@ -201,7 +201,11 @@ TOPICS = {
             "state",
             "{instance}/state/{agent}/{document}",
             "An agent's state, or what the log tells about its subject.",
-            {"klippy/server": state.Klippy, "klippy/last_print": state.LastPrint},
+            {
+                "klippy/server": state.Klippy,
+                "klippy/last_print": state.LastPrint,
+                "extensions/remote_methods": state.RemoteMethods,
+            },
             True,
         ),
         Topic(EVENT, "{instance}/event/{stream}/{type}", "Facts, once they are durable, in order."),

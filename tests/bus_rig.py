@@ -1,7 +1,7 @@
 """A whole bus in one process without sockets: exchange, router, journal in memory, and agents of the test's own."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from bus.access import AccessRules, Identity, Role
-from bus.agent import Agent, Settings
+from bus.agent import Agent, Connection, Settings, Watcher
 from bus.audit import Audit
 from bus.errors import NotFound
 from bus.exchange import Exchange
@@ -93,6 +93,15 @@ class NoHost:
     def connections(self) -> Sequence[Any]:
         """Nobody."""
         return []
+
+    def identify(self, connection: Connection, identity: Mapping[str, str]) -> None:
+        """Nobody is to be identified."""
+
+    def watch(self, watcher: Watcher) -> None:
+        """Nothing is to be seen."""
+
+    def unwatch(self, watcher: Watcher) -> None:
+        """Nothing was seen."""
 
     def websockets(self) -> int:
         """None."""

@@ -22,6 +22,7 @@ class Core(Agent):
 
     name = "core"
     components = ("application", "jsonrpc", "websockets", "mqtt")
+    beside_broker = True
 
     def __init__(self, bus: Bus, settings: Settings, host: Host | None = None) -> None:
         super().__init__(bus, settings, host)
@@ -92,12 +93,8 @@ class Core(Agent):
             raise InvalidParams(f"Connection already identified as {call.connection.identity['name']}")
         if params.type == "agent" and self._agent_connected(params.client_name):
             raise InvalidParams(f"Agent {params.client_name} is already connected")
-        call.connection.identity = {
-            "name": params.client_name,
-            "version": params.version,
-            "type": params.type,
-            "url": params.url,
-        }
+        who = {"name": params.client_name, "version": params.version, "type": params.type, "url": params.url}
+        self._host.identify(call.connection, who)
         return server.Identified(connection_id=call.connection.id)
 
     def _agent_connected(self, name: str) -> bool:

@@ -1,4 +1,4 @@
-"""Every row of the method table against the catalogue, on the running program and all three transports."""
+"""Every row of the method table against the catalogue, on the running program and all four transports."""
 
 import asyncio
 import json
@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 from websockets.sync.client import connect
 
 from bus.errors import to_http
-from schemas import METHODS, printer, server
+from schemas import METHODS, NAMESPACES, printer, server
 from schemas.base import AnyMethod, Arguments, Notification, is_open
 from tests.e2e.test_print import Socket, fast_printer, get, until
 from tests.mqtt_wire import WireClient
@@ -26,6 +26,9 @@ NOTIFICATIONS = {entry["name"] for entry in json.loads((DATA / "notifications.js
 # What the reference has not, or not as a method of its own.
 OURS = {"events.read", "events.state", "events.append", "rpc.discover"}
 OURS |= {"klippy.tunnel.open", "printer.bed_mesh.dump_mesh"}
+# For agents, of this instance or of somebody else's: test_extensions.py and test_processes.py.
+OF_AGENTS = {"events.append", "server.extensions.request", "connection.send_event"}
+OF_AGENTS |= {"connection.register_remote_method"}
 KNOWN = sorted(set(METHODS) - OURS)
 
 Json = dict[str, Any]
@@ -39,6 +42,7 @@ VALID: dict[str, Json] = {
     "events.read": {"limit": 5},
     "events.state": {"fold": "last_print", "seq": 3},
     "rpc.discover": {},
+    "server.extensions.list": {},
     "printer.info": {},
     "printer.objects.list": {},
     "printer.objects.query": {"objects": {"toolhead": ["position", "nosuch"], "nosuch": None, "extruder": None}},
@@ -91,6 +95,13 @@ INVALID: list[tuple[str, Json, int]] = [
     ("printer.bed_mesh.dump_mesh", {"response_template": {"method": "process_status_update"}}, 400),
     ("server.connection.identify", {"client_name": "x"}, 400),
     ("server.connection.identify", {"client_name": "x", "version": "1", "type": "bad", "url": "u"}, 400),
+    ("server.extensions.request", {"agent": "a", "method": "m"}, 400),
+    ("server.extensions.request", {"agent": "a"}, 400),
+    ("server.extensions.request", {"agent": "a", "method": "m", "arguments": "text"}, 400),
+    ("connection.send_event", {"event": "x"}, 400),
+    ("connection.send_event", {}, 400),
+    ("connection.register_remote_method", {"method_name": "x"}, 400),
+    ("connection.register_remote_method", {}, 400),
     ("events.read", {"since": -1}, 400),
     ("events.read", {"limit": "many"}, 400),
     ("events.state", {}, 400),
@@ -209,7 +220,7 @@ def ask(where: Addresses, transport: str) -> Iterator[Ask]:
 
 
 def test_every_method_has_valid_input_here() -> None:
-    assert {row_of(name).name for name in VALID} == set(METHODS) - {"events.append"}
+    assert {row_of(name).name for name in VALID} == set(METHODS) - OF_AGENTS
 
 
 @pytest.mark.parametrize("name", KNOWN)
@@ -222,7 +233,8 @@ def test_a_row_is_what_the_catalogue_says(name: str) -> None:
 
 
 def test_notifications_have_the_catalogues_names() -> None:
-    ours = [value.name for value in vars(printer).values() if isinstance(value, Notification)]
+    found = (value for module in NAMESPACES for value in vars(module).values())
+    ours = [value.name for value in found if isinstance(value, Notification)]
     assert set(ours) <= NOTIFICATIONS
 
 

@@ -79,7 +79,7 @@ class Socket:
         self._requests = 0
         self.heard: list[Json] = []
 
-    def ask(self, method: str, **params: Any) -> Json:
+    def ask(self, method: str, /, **params: Any) -> Json:
         """The answer to a request; everything before it goes to `heard`."""
         self._requests += 1
         self._connection.send(json.dumps({"jsonrpc": "2.0", "method": method, "params": params, "id": self._requests}))
