@@ -18,7 +18,8 @@ from uuid import uuid4
 import orjson
 
 from bus.journal import Journal
-from bus.lmdb_log import LmdbLog, environment
+from bus.lmdb_log import LmdbLog
+from bus.lmdb_segment import environment
 from bus.log import Append, NewEvent
 from bus.log_record import pack_key
 

@@ -5,6 +5,7 @@ import gc
 import logging
 import sys
 from collections.abc import Sequence
+from datetime import datetime
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn
@@ -51,6 +52,17 @@ def _count(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"'{text}': expected a number from 0")
     return int(text)
+
+
+def _time(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}': expected Unix seconds, or as in 2026-01-31T18:30") from None
 
 
 def _address(text: str) -> str:
@@ -140,6 +152,8 @@ def _log(parser: argparse.ArgumentParser) -> None:
         made[name].add_argument("--stream", metavar="NAME", help="only events of this stream")
     for name in ("read", "tail", "stat"):
         made[name].add_argument("--json", action="store_true", help="one JSON object a line")
+    for option, end in (("--since-time", "begin at or after it"), ("--until-time", "end before what is later")):
+        made["read"].add_argument(option, type=_time, metavar="TIME", help=f"Unix seconds or ISO 8601, local: {end}")
     made["read"].add_argument("--limit", type=_count, metavar="N", help="at most this many")
     made["export"].add_argument("file", type=Path, nargs="?", metavar="FILE", help="default standard output")
     made["import"].add_argument("file", type=Path, metavar="FILE")

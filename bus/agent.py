@@ -16,7 +16,7 @@ from schemas import AnyMethod, Method, Notification, Params
 from .envelope import dumps, notification
 from .errors import BusError, Internal, Unavailable
 from .fold import Fold
-from .log import NewEvent, StoredEvent
+from .log import Excerpt, NewEvent, StoredEvent
 from .topics import Topics
 
 log = logging.getLogger(__name__)
@@ -158,8 +158,8 @@ class Host(Protocol):
     def components(self) -> Components:
         """Names of what runs, names of what failed, and warnings."""
 
-    async def read_events(self, since: int, stream: str | None, limit: int) -> tuple[Sequence[StoredEvent], int]:
-        """Events after a position, and the head of the log."""
+    async def read_events(self, wanted: Excerpt) -> tuple[Sequence[StoredEvent], int]:
+        """Events of an excerpt, and the head of the log."""
 
     async def fold_state(self, name: str, seq: int | None, time: float | None) -> Any:
         """The state of a fold, now or as it was; raises NotFound."""

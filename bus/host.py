@@ -12,7 +12,7 @@ from .errors import InvalidParams, NotFound
 from .exchange import Exchange
 from .fold import Folds, as_of
 from .journal import Journal
-from .log import StoredEvent
+from .log import Excerpt, StoredEvent
 from .message import Message
 from .router import Router
 from .session import LocalSession
@@ -78,10 +78,9 @@ class BrokerHost:
             self._warnings[about] = text
         self._shown = None
 
-    async def read_events(self, since: int, stream: str | None, limit: int) -> tuple[Sequence[StoredEvent], int]:
-        """Events after a position, and the head of the log."""
-        found = await self._journal.read(since, stream=stream, limit=limit)
-        return found, self._journal.head
+    async def read_events(self, wanted: Excerpt) -> tuple[Sequence[StoredEvent], int]:
+        """Events of an excerpt, and the head of the log."""
+        return await self._journal.excerpt(wanted), self._journal.head
 
     async def fold_state(self, name: str, seq: int | None, time: float | None) -> Any:
         """The state of a fold, now or as it was after an event or at a time; raises NotFound or InvalidParams."""

@@ -16,7 +16,7 @@ from typing import Final, Self, TypeVar
 from uuid import UUID, uuid4
 
 from .errors import BusError, Unavailable
-from .log import START, Append, EventLog, NewEvent, Position, StoredEvent
+from .log import START, Append, EventLog, Excerpt, NewEvent, Position, StoredEvent, excerpt
 
 BATCH: Final = 512
 """Appends committed in one transaction."""
@@ -140,9 +140,11 @@ class Journal:
         self, after: Position = START, *, stream: str | None = None, limit: int = 500
     ) -> Sequence[StoredEvent]:
         """As `EventLog.read`, on a thread of its own; only what listeners have been told of."""
-        found = await self._loop.run_in_executor(
-            self._readers, partial(self._log.read, after, stream=stream, limit=limit)
-        )
+        return await self.excerpt(Excerpt(after, stream, limit))
+
+    async def excerpt(self, wanted: Excerpt) -> Sequence[StoredEvent]:
+        """As `log.excerpt`, on a thread of its own; only what listeners have been told of."""
+        found = await self._loop.run_in_executor(self._readers, excerpt, self._log, wanted)
         return found[: bisect_right(found, self.head, key=_seq)]
 
     async def ask(self, work: Callable[[EventLog], T]) -> T:

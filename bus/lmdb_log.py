@@ -1,21 +1,21 @@
-"""The event log on disk: LMDB files, each a segment of the log, and the one who writes them."""
+"""The event log on disk, in segments: who writes it, where reading finds what, and what happens when writing fails."""
 
 import logging
-import sys
 from bisect import bisect_right
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from errno import EACCES, EIO, EPERM, EROFS
+from collections.abc import Collection, Iterable, Sequence
+from errno import EIO
 from functools import partial
 from itertools import islice, pairwise
 from pathlib import Path
 from threading import Lock, RLock, Thread
-from typing import Any, Final, TypeVar
+from typing import Final
 from uuid import UUID, uuid4
 
 import lmdb
 
 from .clock import SYSTEM, Clock
 from .errors import BusError, Conflict, InvalidParams, OutOfSpace, Unavailable
+from .lmdb_segment import Segment, Shelf, create_segment
 from .log import Append, Ledger, Plan, StoredEvent, only
 from .log_check import LogState, examine
 from .log_checkpoint import carried
@@ -32,176 +32,18 @@ from .log_files import (
     segment_path,
     sync_directory,
 )
-from .log_index import SegmentIndex, StreamIndex, load
-from .log_record import START, DamagedRecord, Item, NewEvent, Position, decode, encode, pack_key
+from .log_index import SegmentIndex
+from .log_record import START, DamagedRecord, NewEvent, Position, decode, encode
 
 SEGMENT_BYTES: Final = 64 << 20
 RESERVE_BYTES: Final = 16 << 20
 MAP_SLACK: Final = 32 << 20
 """Room in the map above the size of a segment: for a whole transaction, and pages that readers hold on to."""
-OPEN_SEALED: Final = 2
-"""How many sealed segments stay mapped for readers."""
 RESTORE_PAGE: Final = 500
 PROBE_SLACK: Final = 64 << 10
 RESERVE_RETRY_SECONDS: Final = 60.0
 
 log = logging.getLogger(__name__)
-T = TypeVar("T")
-
-
-def environment(path: Path, **options: Any) -> lmdb.Environment:
-    """An LMDB file in the 0.9 format; lmdb 3 bundles two formats that cannot read each other, older ones know one."""
-    options |= {"subdir": False, "mode": 0o640}
-    try:
-        return lmdb.open(str(path), lib_version=0, **options)
-    except TypeError:
-        return lmdb.open(str(path), **options)
-
-
-def _read_only(path: Path) -> lmdb.Environment:
-    try:
-        return environment(path, readonly=True, create=False)
-    except lmdb.Error as error:
-        if error.code not in (EACCES, EPERM, EROFS):
-            raise
-    return environment(path, readonly=True, create=False, lock=False)
-
-
-def structure_problem(path: Path) -> str | None:
-    """What is wrong with the pages of a file nobody writes; None when nothing is, or this build cannot tell."""
-    if sys.maxsize < 1 << 32:  # the checker knows 64-bit files only
-        return None
-    try:
-        from lmdb import verify
-    except ImportError:
-        return None
-    try:
-        problems: list[str] = verify.verify(str(path), subdir=False)  # type: ignore[no-untyped-call]
-    except verify.VerifyError as error:
-        return str(error)
-    return problems[0] if problems else None
-
-
-class Segment:
-    """One LMDB file: the records from `first` on, and where their streams are; to write it, `map_bytes` is given."""
-
-    def __init__(self, path: Path, first: Position, index: StreamIndex, *, map_bytes: int = 0) -> None:
-        self.path = path
-        self.first = first
-        self.index = index
-        if map_bytes:
-            self._env = environment(path, map_size=map_bytes, metasync=True, sync=True, writemap=False)
-            self._env.reader_check()
-        else:
-            self._env = _read_only(path)
-            self._env.set_mapsize(0)
-        self._page_bytes = self._env.stat()["psize"]
-
-    def write(self, items: list[Item]) -> None:
-        """Add records behind the last one in one synchronous transaction."""
-        with self._env.begin(write=True) as txn:
-            _, added = txn.cursor().putmulti(items, append=True)
-            if added != len(items):
-                raise Unavailable(f"{self.path.name}: records are out of order")
-
-    def rehearse(self) -> None:
-        """Begin to write and take it back: touches what a damaged file would break on."""
-        with self._env.begin(write=True) as txn:
-            txn.put(pack_key(self.last() + 1), b"")
-            txn.abort()
-
-    def scan(self, after: Position, limit: int, use: Callable[[Iterator[Item]], list[T]]) -> list[T]:
-        """What `use` makes of up to `limit` records behind a position."""
-        with self._env.begin() as txn:
-            cursor = txn.cursor()
-            if not cursor.set_range(pack_key(max(after + 1, self.first))):
-                return []
-            return use(islice(cursor, max(limit, 0)))
-
-    def pick(self, stream: str, after: Position, limit: int) -> list[StoredEvent]:
-        """Up to `limit` events of one stream behind a position."""
-        keys = [pack_key(seq) for seq in self.index.after(stream, after, limit)]
-        with self._env.begin() as txn:
-            return decode((key, txn.get(key, b"")) for key in keys)
-
-    def last(self) -> Position:
-        """The last sequence number, `first - 1` when the segment is empty."""
-        with self._env.begin() as txn:
-            cursor = txn.cursor()
-            return int.from_bytes(cursor.key(), "big") if cursor.last() else self.first - 1
-
-    def used(self) -> int:
-        """Bytes of the map that have been used."""
-        return int(self._env.info()["last_pgno"] + 1) * self._page_bytes
-
-    def close(self) -> None:
-        """Let go of the map."""
-        self._env.close()
-
-
-def create_segment(directory: Path, first: Position, map_bytes: int) -> Segment:
-    """A new, empty segment; it gets its name only when it is complete."""
-    path = segment_path(directory, first)
-    fresh = path.with_suffix(".new")
-    remove_segment(fresh)
-    try:
-        Segment(fresh, first, StreamIndex(), map_bytes=map_bytes).close()
-        fresh.replace(path)
-        sync_directory(directory)
-    finally:
-        remove_segment(fresh)
-    return Segment(path, first, StreamIndex(), map_bytes=map_bytes)
-
-
-class Shelf:
-    """The sealed segments: mapped when they are read, and only if their file is what was sealed."""
-
-    def __init__(self, directory: Path, trusted: Collection[Position]) -> None:
-        self._directory = directory
-        self._trusted = set(trusted)
-        self._open: dict[Position, Segment] = {}
-        self._unsealed: set[Position] = set()
-
-    def get(self, first: Position) -> Segment:
-        """A sealed segment for reading; Unavailable when it is damaged (a damaged map can kill the process)."""
-        segment = self._open.pop(first, None) or self._load(first)
-        self.put(segment)
-        return segment
-
-    def put(self, segment: Segment) -> None:
-        """Keep a segment open as the most recently used."""
-        self._open[segment.first] = segment
-        self._trusted.add(segment.first)
-        spare = [first for first in self._open if first not in self._unsealed]
-        for first in spare[: max(len(self._open) - OPEN_SEALED, 0)]:
-            self.drop(first)
-
-    def put_unsealed(self, segment: Segment) -> None:
-        """Keep a segment open until it is `sealed`: without its index it could not be opened again."""
-        self._unsealed.add(segment.first)
-        self.put(segment)
-
-    def sealed(self, first: Position) -> None:
-        """A segment may be let go of; called by the thread that seals."""
-        self._unsealed.discard(first)
-
-    def drop(self, first: Position) -> None:
-        """Let go of a segment."""
-        if segment := self._open.pop(first, None):
-            segment.close()
-
-    def close(self) -> None:
-        """Let go of all."""
-        for first in list(self._open):
-            self.drop(first)
-
-    def _load(self, first: Position) -> Segment:
-        path = segment_path(self._directory, first)
-        index = load(path)
-        if index is None or (first not in self._trusted and index.digest != file_digest(path)):
-            index_path(path).unlink(missing_ok=True)
-            raise Unavailable(f"the log segment {path.name} is damaged; it is checked and repaired at the next start")
-        return Segment(path, first, index.index)
 
 
 class LmdbLog:
@@ -215,6 +57,8 @@ class LmdbLog:
         self._clock = clock
         self._segment_bytes = segment_bytes
         self._firsts = [*state.firsts[:-1], active.first]
+        self._latest = dict(state.latest)
+        """The latest time in each segment that is not written any more."""
         self._active = active
         self._shelf = Shelf(directory, state.trusted)
         self._ledger = Ledger()
@@ -289,7 +133,7 @@ class LmdbLog:
 
     def _remember(self, plan: Plan) -> None:
         for event in plan.events:
-            self._active.index.add(event.stream, event.seq)
+            self._active.index.add(event)
         self._ledger.apply(plan)
 
     def _write(self, plan: Plan) -> None:
@@ -336,6 +180,7 @@ class LmdbLog:
         with self._reading:
             sealed, self._active = self._active, fresh
             self._firsts.append(fresh.first)
+            self._latest[sealed.first] = sealed.index.latest
             self._shelf.put_unsealed(sealed)
         self._finish_sealing()
         self._sealing = Thread(target=self._seal, args=(sealed, self._summary(sealed)), name="log-seal")
@@ -377,6 +222,13 @@ class LmdbLog:
             raise Unavailable("the event log is closed")
         first = self._firsts[at]
         return self._active if first == self._active.first else self._shelf.get(first)
+
+    def before(self, time: float) -> Position:
+        with self._reading:
+            for at, first in enumerate(self._firsts):
+                if first == self._active.first or self._latest[first] >= time:
+                    return self._segment(at).before(time)
+        return self._ledger.head
 
     def head(self) -> Position:
         return self._ledger.head
@@ -436,6 +288,7 @@ class LmdbLog:
         with self._reading:
             del self._firsts[: len(drop)]
             for first in drop:
+                del self._latest[first]
                 self._shelf.drop(first)
                 remove_segment(segment_path(self._directory, first))
         self._ledger.forget(self._firsts[0])

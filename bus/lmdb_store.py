@@ -11,7 +11,7 @@ import lmdb
 import orjson
 
 from .errors import OutOfSpace, Unavailable
-from .lmdb_log import environment, structure_problem
+from .lmdb_segment import environment, structure_problem
 from .log_check import run_child
 from .log_files import FULL, is_full, make_directory, sync_directory, write_durably
 from .log_record import DamagedRecord

@@ -1,9 +1,10 @@
 """The event log: its interface, the rules every implementation follows, and the one in memory."""
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import takewhile
 from threading import RLock
 from typing import Final, Protocol
 from uuid import UUID, uuid4
@@ -11,7 +12,7 @@ from uuid import UUID, uuid4
 from .clock import SYSTEM, Clock
 from .errors import BusError, Conflict, InvalidParams, TooLarge, Unavailable
 from .log_checkpoint import carried
-from .log_index import APPEND_WINDOW, AppendWindow, SegmentIndex, StreamIndex
+from .log_index import APPEND_WINDOW, AppendWindow, EventIndex, SegmentIndex
 from .log_record import JSON, START, Item, NewEvent, Position, StoredEvent, decode, encode
 
 __all__ = [
@@ -21,12 +22,15 @@ __all__ = [
     "START",
     "Append",
     "EventLog",
+    "Excerpt",
     "Ledger",
     "MemoryLog",
     "NewEvent",
     "Plan",
     "Position",
     "StoredEvent",
+    "excerpt",
+    "up_to",
 ]
 
 MAX_APPEND_BYTES: Final = 4 << 20
@@ -45,6 +49,20 @@ class Append:
     events: Sequence[NewEvent]
     append_id: UUID
     expected: Position | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Excerpt:
+    """Events after a position, from one wall time on and up to another (Unix seconds), of one stream, so many.
+
+    It begins where `EventLog.before` says, and ends before the first event that is later: nothing between is left out.
+    """
+
+    after: Position = START
+    stream: str | None = None
+    limit: int = 500
+    since_time: float | None = None
+    until_time: float | None = None
 
 
 class EventLog(Protocol):
@@ -74,6 +92,12 @@ class EventLog(Protocol):
 
     def read(self, after: Position = START, *, stream: str | None = None, limit: int = 500) -> Sequence[StoredEvent]:
         """Up to `limit` events with a sequence number greater than `after`, in order."""
+
+    def before(self, time: float) -> Position:
+        """The position before the first event at or after a wall time (Unix seconds), the head when there is none.
+
+        Clocks can jump back: later events may have earlier times, but none at or after the time is before the position.
+        """
 
     def head(self) -> Position:
         """The sequence number of the last event, 0 when there is none."""
@@ -191,6 +215,19 @@ def _records(append: Append, head: Position, now: float) -> tuple[list[StoredEve
     return events, items, size
 
 
+def excerpt(log: EventLog, wanted: Excerpt) -> Sequence[StoredEvent]:
+    """The events of an excerpt. Blocks."""
+    after = wanted.after
+    if wanted.since_time is not None:
+        after = max(after, log.before(wanted.since_time))
+    return list(up_to(wanted.until_time, log.read(after, stream=wanted.stream, limit=wanted.limit)))
+
+
+def up_to(time: float | None, events: Iterable[StoredEvent]) -> Iterable[StoredEvent]:
+    """Events before the first one that is later than a wall time."""
+    return events if time is None else takewhile(lambda event: event.time <= time, events)
+
+
 def only(results: list[Position | BusError]) -> Position:
     """The position of a batch of one, or its error raised."""
     [result] = results
@@ -206,7 +243,7 @@ class MemoryLog:
         self.epoch = uuid4()
         self._clock = clock
         self._ledger = Ledger()
-        self._index = StreamIndex()
+        self._index = EventIndex()
         self._items: list[Item] = []
         self._first: Position = START + 1
         self._lock = RLock()
@@ -228,7 +265,7 @@ class MemoryLog:
     def _store(self, plan: Plan, stored: list[StoredEvent] | None) -> list[Position | BusError]:
         self._items += plan.items
         for event in plan.events:
-            self._index.add(event.stream, event.seq)
+            self._index.add(event)
         self._ledger.apply(plan)
         if stored is not None:
             stored += plan.events
@@ -242,6 +279,12 @@ class MemoryLog:
                 return decode(self._items[start : start + limit])
             found = self._index.after(stream, max(after, self._first - 1), limit)
             return decode(self._items[seq - self._first] for seq in found)
+
+    def before(self, time: float) -> Position:
+        with self._lock:
+            self._require_open()
+            later = (event.seq for event in decode(self._items) if event.time >= time)
+            return next(later, self._ledger.head + 1) - 1
 
     def head(self) -> Position:
         return self._ledger.head

@@ -50,6 +50,7 @@ class LogState:
     firsts: list[Position] = field(default_factory=list)
     known: SegmentIndex = field(default_factory=lambda: SegmentIndex(START + 1, START))
     trusted: set[Position] = field(default_factory=set)
+    latest: dict[Position, float] = field(default_factory=dict)
     recoveries: list[Recovery] = field(default_factory=list)
 
 
@@ -91,6 +92,7 @@ def examine(directory: Path) -> LogState:
         end = segments[number + 1][0] if number + 1 < len(segments) else None
         lost = _settle(state, path, first, end, trust=clean)
         state.firsts.append(first)
+        state.latest[first] = state.known.latest
         if lost:
             _cut(state, directory, segments[number + 1 :], "it follows events that are missing")
             break

@@ -8,10 +8,11 @@ from typing import Final
 import orjson
 
 from . import lmdb_store
-from .lmdb_log import MAP_SLACK, Segment, structure_problem
-from .log_index import StreamIndex, build
+from .lmdb_log import MAP_SLACK
+from .lmdb_segment import Segment, structure_problem
+from .log_index import EventIndex, build
 from .log_pages import committed_last, salvaged
-from .log_record import DamagedRecord, Item, Position, summary
+from .log_record import DamagedRecord, Item, Position, Summary, summary
 
 PAGE: Final = 2000
 HEAD_BYTES: Final = 2 << 16
@@ -22,9 +23,9 @@ def inspect(path: Path, first: Position) -> dict[str, object]:
     """Read everything, leave an index beside the file; the last verified position and the problem, if there is one."""
     if problem := structure_problem(path):
         return {"last": first - 1, "problem": problem}
-    segment = Segment(path, first, StreamIndex(), map_bytes=path.stat().st_size + MAP_SLACK)
+    segment = Segment(path, first, EventIndex(), map_bytes=path.stat().st_size + MAP_SLACK)
     segment.rehearse()
-    found: list[tuple[Position, str, bytes]] = []
+    found: list[Summary] = []
     try:
         for row in _rows(segment, first):
             found.append(row)
@@ -42,11 +43,11 @@ def inspect(path: Path, first: Position) -> dict[str, object]:
 
 def scan(path: Path, first: Position) -> dict[str, object]:
     """Verify the records of a segment that another process may be writing."""
-    segment = Segment(path, first, StreamIndex())
+    segment = Segment(path, first, EventIndex())
     last = first - 1
     try:
         for row in _rows(segment, first):
-            last = row[0]
+            last = row.seq
     except (DamagedRecord, ValueError) as error:
         return {"last": last, "problem": str(error)}
     return {"last": last}
@@ -57,7 +58,7 @@ def salvage(path: Path, first: Position) -> dict[str, object]:
     content = path.read_bytes()
     items = salvaged(content, first)
     fresh = path.with_suffix(".new")
-    segment = Segment(fresh, first, StreamIndex(), map_bytes=2 * len(content) + MAP_SLACK)
+    segment = Segment(fresh, first, EventIndex(), map_bytes=2 * len(content) + MAP_SLACK)
     for start in range(0, len(items), PAGE):
         segment.write(items[start : start + PAGE])
     segment.close()
@@ -77,7 +78,7 @@ def head_of(path: Path) -> bytes:
         return file.read(HEAD_BYTES)
 
 
-def _rows(segment: Segment, first: Position) -> Iterator[tuple[Position, str, bytes]]:
+def _rows(segment: Segment, first: Position) -> Iterator[Summary]:
     expected = first
     while items := segment.scan(expected - 1, PAGE, list):
         for row in _summaries(items, expected):
@@ -85,10 +86,10 @@ def _rows(segment: Segment, first: Position) -> Iterator[tuple[Position, str, by
             expected += 1
 
 
-def _summaries(items: Sequence[Item], expected: Position) -> Iterator[tuple[Position, str, bytes]]:
+def _summaries(items: Sequence[Item], expected: Position) -> Iterator[Summary]:
     for seq, item in enumerate(items, expected):
         row = summary(item)
-        if row[0] != seq:
+        if row.seq != seq:
             raise DamagedRecord(f"record {seq} is missing")
         yield row
 

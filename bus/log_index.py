@@ -1,21 +1,23 @@
 """What a log remembers besides its records: where each stream's events are, and which appends it has seen."""
 
 from array import array
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 from zlib import crc32
 
 import orjson
 
 from .log_files import index_path, write_durably
-from .log_record import Position
+from .log_record import Position, StoredEvent, Summary
 
 APPEND_WINDOW: Final = 8192
 """A repeated append is recognised while it is among this many latest appends (and for up to twice as many)."""
-INDEX_FORMAT: Final = 1
+INDEX_FORMAT: Final = 2
+TIME_MARK: Final = 256
+"""Events from one note of the time to the next."""
 
 
 class AppendWindow:
@@ -42,20 +44,33 @@ class AppendWindow:
         return [*self._old.items(), *self._young.items()][-APPEND_WINDOW:]
 
 
-class StreamIndex:
-    """The sequence numbers of each stream in one stretch of the log."""
+class EventIndex:
+    """In one stretch of the log: the sequence numbers of each stream, and the latest time so far at every TIME_MARK-th
+    event. Clocks jump back, the latest time so far does not, so what came at or after a time is found and never missed.
+    """
 
-    __slots__ = ("streams",)
+    __slots__ = ("_count", "latest", "marks", "streams")
 
     def __init__(self) -> None:
         self.streams: dict[str, array[int]] = {}
+        self.marks: array[float] = array("d")
+        self.latest = 0.0
+        self._count = 0
 
-    def add(self, stream: str, seq: Position) -> None:
-        """Note the next event of a stream."""
-        found = self.streams.get(stream)
+    def add(self, event: StoredEvent | Summary) -> None:
+        """Note the next event."""
+        found = self.streams.get(event.stream)
         if found is None:
-            found = self.streams[stream] = array("Q")
-        found.append(seq)
+            found = self.streams[event.stream] = array("Q")
+        found.append(event.seq)
+        self.latest = max(self.latest, event.time)
+        if not self._count % TIME_MARK:
+            self.marks.append(self.latest)
+        self._count += 1
+
+    def before(self, time: float) -> int:
+        """How many events from the beginning on are all before a time; the first that is not is among the next ones."""
+        return max(bisect_left(self.marks, time) - 1, 0) * TIME_MARK
 
     def after(self, stream: str, after: Position, limit: int) -> Sequence[Position]:
         """Up to `limit` sequence numbers of a stream greater than `after`."""
@@ -69,12 +84,28 @@ class StreamIndex:
         """The last sequence number of each stream."""
         return {stream: found[-1] for stream, found in self.streams.items()}
 
+    def saved(self) -> dict[str, Any]:
+        """All of it as plain JSON."""
+        streams = {stream: found.tolist() for stream, found in self.streams.items()}
+        return {"streams": streams, "marks": self.marks.tolist(), "latest": self.latest}
+
+    @classmethod
+    def restored(cls, saved: dict[str, Any]) -> Self:
+        """The index that was saved."""
+        made = cls()
+        made.streams = {stream: array("Q", seqs) for stream, seqs in saved["streams"].items()}
+        made.marks = array("d", saved["marks"])
+        made.latest = saved["latest"]
+        made._count = sum(map(len, made.streams.values()))
+        return made
+
 
 @dataclass(slots=True)
 class SegmentIndex:
     """The index of one segment, and what holds for the whole log at its end (`tails`, `appends`).
 
-    `size` and `mtime_ns` are the segment file's when the index was written; `digest` (SHA-256) is of the sealed file.
+    `size` and `mtime_ns` are the segment file's when the index was written; `digest` (SHA-256) is of the sealed file;
+    `latest` is the latest time of an event in it.
     """
 
     first: Position
@@ -82,9 +113,10 @@ class SegmentIndex:
     size: int = 0
     mtime_ns: int = 0
     digest: str | None = None
+    latest: float = 0.0
     tails: dict[str, Position] = field(default_factory=dict)
     appends: list[tuple[bytes, Position]] = field(default_factory=list)
-    index: StreamIndex = field(default_factory=StreamIndex)
+    index: EventIndex = field(default_factory=EventIndex)
 
     def follow(self, earlier: "SegmentIndex") -> None:
         """Add what the log knew at the end of the segment before this one."""
@@ -103,10 +135,10 @@ class SegmentIndex:
         write_durably(index_path(segment), b"".join(_line(part) for part in self._parts()))
 
     def _parts(self) -> tuple[Any, ...]:
-        head = {"format": INDEX_FORMAT, "first": self.first, "last": self.last, "size": self.size}
+        head: dict[str, Any] = {"format": INDEX_FORMAT, "first": self.first, "last": self.last, "size": self.size}
+        head |= {"mtime_ns": self.mtime_ns, "digest": self.digest, "latest": self.index.latest}
         known = {"tails": self.tails, "appends": [(key.hex(), position) for key, position in self.appends]}
-        places = {stream: found.tolist() for stream, found in self.index.streams.items()}
-        return head | {"mtime_ns": self.mtime_ns, "digest": self.digest}, known, places
+        return head, known, self.index.saved()
 
 
 def load_head(segment: Path) -> SegmentIndex | None:
@@ -122,7 +154,7 @@ def load(segment: Path) -> SegmentIndex | None:
 def _load(segment: Path, *, whole: bool) -> SegmentIndex | None:
     try:
         lines = index_path(segment).read_bytes().splitlines()
-        head, known, places = [_sound(line) for line in lines]
+        head, known, index = [_sound(line) for line in lines]
         fields = orjson.loads(head)
     except (OSError, ValueError):
         return None
@@ -130,10 +162,10 @@ def _load(segment: Path, *, whole: bool) -> SegmentIndex | None:
         return None
     found = SegmentIndex(**fields)
     if whole:
-        known, places = orjson.loads(known), orjson.loads(places)
+        known = orjson.loads(known)
         found.tails = known["tails"]
         found.appends = [(bytes.fromhex(key), position) for key, position in known["appends"]]
-        found.index.streams = {stream: array("Q", seqs) for stream, seqs in places.items()}
+        found.index = EventIndex.restored(orjson.loads(index))
     return found
 
 
@@ -149,13 +181,14 @@ def _sound(line: bytes) -> Any:
     return body
 
 
-def build(first: Position, records: Sequence[tuple[Position, str, bytes]]) -> SegmentIndex:
-    """The index of records given as (seq, stream, append id)."""
+def build(first: Position, records: Sequence[Summary]) -> SegmentIndex:
+    """The index of records."""
     made = SegmentIndex(first, first - 1)
     window = AppendWindow()
-    for seq, stream, append_id in records:
-        made.index.add(stream, seq)
-        window.add(append_id, seq)
-        made.last = seq
+    for record in records:
+        made.index.add(record)
+        window.add(record.append_id, record.seq)
+        made.last = record.seq
+    made.latest = made.index.latest
     made.tails, made.appends = made.index.tails(), window.latest()
     return made

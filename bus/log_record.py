@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from struct import Struct
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 from uuid import UUID, SafeUUID
 from zlib import crc32
 
@@ -68,11 +68,20 @@ def verified(item: Item) -> tuple[Position, bytes]:
     return seq, body
 
 
-def summary(item: Item) -> tuple[Position, str, bytes]:
-    """Sequence number, stream and append id of a record, for an index."""
+class Summary(NamedTuple):
+    """What an index needs of a record."""
+
+    seq: Position
+    time: float
+    stream: str
+    append_id: bytes
+
+
+def summary(item: Item) -> Summary:
+    """What an index needs of a record; DamagedRecord when anything about it is wrong."""
     seq, body = verified(item)
     fields = orjson.loads(body)
-    return seq, fields[1], bytes.fromhex(fields[4])
+    return Summary(seq, fields[0], fields[1], bytes.fromhex(fields[4]))
 
 
 # Replay decodes millions of records. The generated __init__ of a frozen dataclass and UUID's own cost more than the

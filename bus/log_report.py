@@ -9,6 +9,7 @@ import orjson
 
 from . import log_tool
 from .errors import BusError, NotFound
+from .log import Excerpt
 from .log_record import START, StoredEvent
 
 FAILED = 1
@@ -31,7 +32,9 @@ def as_json(event: StoredEvent) -> str:
 
 def _read(options: argparse.Namespace) -> int:
     shown = as_json if options.json else line
-    for event in log_tool.read(options.data, options.since, options.limit, options.stream):
+    limit = sys.maxsize if options.limit is None else options.limit
+    wanted = Excerpt(options.since, options.stream, limit, options.since_time, options.until_time)
+    for event in log_tool.read(options.data, wanted):
         print(shown(event))
     return 0
 

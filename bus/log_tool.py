@@ -1,6 +1,7 @@
 """What `printbus log` does: reading beside a live writer, checking, exporting, restoring and compacting a log."""
 
 import shutil
+import sys
 import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
@@ -13,15 +14,18 @@ from uuid import UUID
 import orjson
 
 from .errors import InvalidParams, NotFound, Unavailable
-from .lmdb_log import SEGMENT_BYTES, LmdbLog, Segment
+from .lmdb_log import SEGMENT_BYTES, LmdbLog
+from .lmdb_segment import Segment
+from .log import Excerpt, up_to
 from .log_check import read_epoch, run_child
 from .log_files import file_digest, segment_paths, sync_directory
-from .log_index import StreamIndex, load_head
+from .log_index import EventIndex, load, load_head
 from .log_record import START, DamagedRecord, Position, StoredEvent, decode
 
 EXPORT_FORMAT: Final = "printbus-log-1"
 PAGE: Final = 500
 POLL_SECONDS: Final = 0.25
+EVERYTHING: Final = Excerpt(limit=sys.maxsize)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +58,21 @@ def log_directory(data_dir: Path) -> Path:
     return data_dir / "printbus" / "log"
 
 
-def read(
-    data_dir: Path, after: Position = START, limit: int | None = None, stream: str | None = None
-) -> Iterator[StoredEvent]:
-    """Events after a position, in order; NotFound without a log, Unavailable at damage."""
+def read(data_dir: Path, wanted: Excerpt = EVERYTHING) -> Iterator[StoredEvent]:
+    """The events of an excerpt, in order; NotFound without a log, Unavailable at damage."""
+    segments, after = _segments(data_dir), wanted.after
+    if wanted.since_time is not None:
+        after = max(after, _before(segments, wanted.since_time))
+    events = (event for event in _events(segments, after) if wanted.stream in (None, event.stream))
+    return islice(up_to(wanted.until_time, events), wanted.limit)
+
+
+def _segments(data_dir: Path) -> list[tuple[Position, Path]]:
     directory = log_directory(data_dir)
     segments = segment_paths(directory)
     if not segments:
         raise NotFound(f"there is no event log in {directory}")
-    return islice(_events(segments, after, stream), limit)
+    return segments
 
 
 def tail(data_dir: Path, after: Position | None = None, stream: str | None = None) -> Iterator[StoredEvent]:
@@ -74,7 +84,7 @@ def tail(data_dir: Path, after: Position | None = None, stream: str | None = Non
     epoch = read_epoch(directory)
     position = stat(data_dir).head if after is None else after
     while True:
-        for event in read(data_dir, position):
+        for event in _events(_segments(data_dir), position):
             position = event.seq
             if stream in (None, event.stream):
                 yield event
@@ -160,17 +170,35 @@ def compact(data_dir: Path, segments: int, keep: Collection[str] = ()) -> Positi
         opened.close()
 
 
-def _events(segments: list[tuple[Position, Path]], after: Position, stream: str | None) -> Iterator[StoredEvent]:
+def _before(segments: list[tuple[Position, Path]], time: float) -> Position:
+    """As `EventLog.before`; a segment without an index, such as the one that is being written, is searched whole."""
+    position = START
+    for first, path in segments:
+        known = load(path)
+        if known is not None and known.latest < time:
+            position = known.last
+        elif path.exists():
+            segment = Segment(path, first, known.index if known is not None else EventIndex())
+            try:
+                position = segment.before(time)
+                if position < segment.last():
+                    break
+            finally:
+                segment.close()
+    return position
+
+
+def _events(segments: list[tuple[Position, Path]], after: Position) -> Iterator[StoredEvent]:
     for number, (first, path) in enumerate(segments):
         if number + 1 < len(segments) and segments[number + 1][0] <= after + 1:
             continue
         if not path.exists():  # dropped by the writer meanwhile
             continue
-        segment = Segment(path, first, StreamIndex())
+        segment = Segment(path, first, EventIndex())
         try:
             while events := segment.scan(after, PAGE, decode):
                 after = events[-1].seq
-                yield from (event for event in events if stream in (None, event.stream))
+                yield from events
         except (DamagedRecord, ValueError) as error:
             raise Unavailable(f"{path.name} is damaged: {error}") from error
         finally:

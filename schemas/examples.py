@@ -106,7 +106,7 @@ EXAMPLES: Mapping[str, Example] = {
     ),
     "connection.send_event": Example({"event": "lamp_on", "data": {"lamp": 1}}),
     "connection.register_remote_method": Example({"method_name": "set_lamp"}),
-    "events.read": Example({"since": 6, "limit": 1}, {"events": [_BEGUN], "head": 12}),
+    "events.read": Example({"since": 6, "since_time": 1760000000, "limit": 1}, {"events": [_BEGUN], "head": 12}),
     "events.append": Example(
         {"stream": "print", "events": [_FACT], "append_id": "6f0cdb2e-43a2-4a2c-9d4b-0b5bd3b1f1f5"}, {"seq": 7}
     ),

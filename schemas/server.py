@@ -66,12 +66,17 @@ class Identified(Model):
     connection_id: int = Field(description="As in `server.websocket.id`.")
 
 
+Moment = Annotated[Float | None, Field(allow_inf_nan=False)]
+
+
 class EventsParams(Params):
-    """Events after `since`, at most `limit`, of one stream or of all."""
+    """Events after `since` and from `since_time` on, up to `until_time`, at most `limit`, of one stream or of all."""
 
     since: Annotated[Int, Field(ge=0, description="A sequence number; 0 is the beginning.")] = 0
     limit: Annotated[Int, Field(ge=1, le=5000)] = 500
     stream: str | None = Field(None, description="Only this stream: `printer`, `print`, `commands`.")
+    since_time: Annotated[Moment, Field(description="Unix seconds: from the first event at or after it.")] = None
+    until_time: Annotated[Moment, Field(description="Unix seconds: ends before the first event after it.")] = None
 
 
 class Event(Model):

@@ -16,7 +16,7 @@ from bus.exchange import Exchange
 from bus.fold import Folds, Snapshots
 from bus.host import LogPublisher
 from bus.journal import Journal
-from bus.log import MemoryLog
+from bus.log import Excerpt, MemoryLog
 from bus.message import Message
 from bus.router import Router
 from bus.session import LocalSession
@@ -111,7 +111,7 @@ class NoHost:
         """Nothing."""
         return [], [], []
 
-    async def read_events(self, since: int, stream: str | None, limit: int) -> tuple[Sequence[Any], int]:
+    async def read_events(self, wanted: Excerpt) -> tuple[Sequence[Any], int]:
         """No events."""
         return [], 0
 

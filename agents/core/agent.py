@@ -9,7 +9,7 @@ import orjson
 from bus.agent import Agent, Bus, Call, Components, Host, Raw, Settings, implements
 from bus.envelope import dumps
 from bus.errors import InvalidParams, Unauthenticated
-from bus.log import NewEvent
+from bus.log import Excerpt, NewEvent
 from schemas import NoParams, printer, rpc, server
 
 API_VERSION = (1, 5, 0)  # the Moonraker API that is answered
@@ -103,8 +103,9 @@ class Core(Agent):
 
     @implements(server.EVENTS_READ)
     async def read(self, params: server.EventsParams, call: Call) -> server.Events:
-        """Facts after a position, in order."""
-        found, head = await self._host.read_events(params.since, params.stream, params.limit)
+        """Facts after a position or from a time on, in order."""
+        wanted = Excerpt(params.since, params.stream, params.limit, params.since_time, params.until_time)
+        found, head = await self._host.read_events(wanted)
         events = [
             server.Event.model_construct(
                 seq=event.seq,

@@ -39,7 +39,7 @@ VALID: dict[str, Json] = {
     "server.info": {},
     "server.websocket.id": {},
     "server.connection.identify": {"client_name": "t", "version": "1", "type": "Web", "url": "http://t"},
-    "events.read": {"limit": 5},
+    "events.read": {"limit": 5, "since_time": 0, "until_time": 4e9},
     "events.state": {"fold": "last_print", "seq": 3},
     "rpc.discover": {},
     "server.extensions.list": {},
@@ -104,6 +104,8 @@ INVALID: list[tuple[str, Json, int]] = [
     ("connection.register_remote_method", {}, 400),
     ("events.read", {"since": -1}, 400),
     ("events.read", {"limit": "many"}, 400),
+    ("events.read", {"since_time": "noon"}, 400),
+    ("events.read", {"until_time": "nan"}, 400),
     ("events.state", {}, 400),
     ("events.state", {"fold": "last_print", "seq": 1, "time": 2}, 400),
 ]

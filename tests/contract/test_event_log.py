@@ -10,7 +10,7 @@ import pytest
 from bus.clock import Clock
 from bus.errors import BusError, Conflict, InvalidParams, TooLarge, Unavailable
 from bus.lmdb_log import LmdbLog
-from bus.log import MAX_APPEND_BYTES, Append, EventLog, MemoryLog, NewEvent, StoredEvent
+from bus.log import MAX_APPEND_BYTES, Append, EventLog, Excerpt, MemoryLog, NewEvent, StoredEvent, excerpt
 from bus.log_checkpoint import CHECKPOINT, expand, whole_stream
 
 SEGMENT = 64 << 10
@@ -18,26 +18,34 @@ NOW = 1_700_000_000.25
 
 
 class Fixed(Clock):
-    """Wall time that stands still."""
+    """Wall time that goes where a test sets it."""
+
+    def __init__(self) -> None:
+        self.now = NOW
 
     def wall(self) -> float:
-        return NOW
+        return self.now
 
 
 Make = Callable[[], EventLog]
 
 
+@pytest.fixture
+def clock() -> Fixed:
+    return Fixed()
+
+
 @pytest.fixture(params=["memory", "lmdb"])
-def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Make]:
+def make(request: pytest.FixtureRequest, tmp_path: Path, clock: Fixed) -> Iterator[Make]:
     opened: list[EventLog] = []
 
     def build() -> EventLog:
         made: EventLog
         if request.param == "memory":
-            made = MemoryLog(Fixed())
+            made = MemoryLog(clock)
         else:
             place = tmp_path / str(len(opened))
-            made = LmdbLog.open(place, segment_bytes=SEGMENT, reserve_bytes=0, clock=Fixed())
+            made = LmdbLog.open(place, segment_bytes=SEGMENT, reserve_bytes=0, clock=clock)
         opened.append(made)
         return made
 
@@ -97,6 +105,34 @@ def test_read_pages_by_position_and_stream(log: EventLog) -> None:
     assert list(log.read(30)) == list(log.read(99)) == list(log.read(limit=0)) == []
     assert numbers(log.read(-5, limit=2)) == [1, 2]
     assert list(log.read(stream="never")) == []
+
+
+def at_times(log: EventLog, clock: Fixed, times: Sequence[float]) -> None:
+    for number, time in enumerate(times):
+        clock.now = time
+        log.append("even" if number % 2 else "odd", [fact(text="x" * 400)], append_id=uuid4())
+
+
+def test_a_time_is_a_position(log: EventLog, clock: Fixed) -> None:
+    assert log.before(NOW) == 0
+    at_times(log, clock, [NOW + number // 3 for number in range(900)])  # several segments, with several marks each
+    assert [log.before(NOW + second) for second in (-1, 0, 0.5, 1, 150, 299, 300)] == [0, 0, 3, 3, 450, 897, 900]
+
+
+def test_nothing_at_or_after_a_time_is_missed_though_the_clock_jumped_back(log: EventLog, clock: Fixed) -> None:
+    at_times(log, clock, [100, 200, 5, 6, 300, 150])
+    assert [log.before(time) for time in (5, 100, 101, 201, 301)] == [0, 0, 1, 4, 6]
+
+
+def test_an_excerpt_is_chosen_by_position_time_and_stream(log: EventLog, clock: Fixed) -> None:
+    at_times(log, clock, [10, 20, 30, 40, 50, 60])
+    found: Callable[[Excerpt], list[int]] = lambda wanted: numbers(excerpt(log, wanted))  # noqa: E731
+    assert found(Excerpt()) == [1, 2, 3, 4, 5, 6]
+    assert found(Excerpt(since_time=30)) == [3, 4, 5, 6]
+    assert found(Excerpt(since_time=30, until_time=50)) == [3, 4, 5]
+    assert found(Excerpt(since_time=30, until_time=50, stream="even")) == [4]
+    assert found(Excerpt(4, since_time=30, limit=1)) == found(Excerpt(2, since_time=50, limit=1)) == [5]
+    assert found(Excerpt(since_time=61)) == found(Excerpt(until_time=9)) == []
 
 
 def test_expected_is_the_position_of_the_stream(log: EventLog) -> None:

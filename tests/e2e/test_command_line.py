@@ -10,6 +10,7 @@ import time
 import urllib.error
 from collections.abc import Iterator
 from contextlib import ExitStack
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -400,6 +401,14 @@ def test_log_read_prints_what_is_asked_for(printed: Path) -> None:
     assert {*events[0]} == {"seq", "time", "stream", "type", "actor", "data"}
     assert told(printed, "--since", "2", "--limit", "2") == events[2:4]
     assert told(printed, "--stream", "commands") == [event for event in events if event["stream"] == "commands"]
+    third = events[2]["time"]
+    assert told(printed, "--since-time", str(third)) == [event for event in events if event["time"] >= third]
+    local = datetime.fromtimestamp(third)
+    wanted = [event for event in events if event["time"] <= local.timestamp()]
+    assert told(printed, "--until-time", local.isoformat()) == wanted
+    assert told(printed, "--since-time", "2100-01-01", "--stream", "print") == []
+    wrong = printbus("log", "read", "--since-time", "noon", "--data", str(printed))
+    assert wrong.returncode == 2 and "expected Unix seconds" in wrong.stderr
     lines = printbus("log", "read", "--data", str(printed)).stdout.splitlines()
     assert len(lines) == len(events)
     (accepted,) = [line for line in lines if "M117 1" in line]
@@ -457,6 +466,9 @@ def test_log_export_and_import_carry_a_log_elsewhere(printed: Path, tmp_path: Pa
     assert again.returncode == 1 and "already" in again.stderr
     with running(target, "--virtual") as (_, where):
         assert get(where, "/events/read?since=0")["events"][: len(events)] == events
+        third = events[2]["time"]
+        between = [event for event in events if event["time"] == third]
+        assert get(where, f"/events/read?since_time={third}&until_time={third}")["events"] == between
 
 
 def test_log_compact_says_where_the_log_now_begins(printed: Path, tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bus.log_index import APPEND_WINDOW, AppendWindow, SegmentIndex, StreamIndex, build, load, load_head
+from bus.log_index import APPEND_WINDOW, TIME_MARK, AppendWindow, EventIndex, SegmentIndex, build, load, load_head
+from bus.log_record import Summary
 
 
 def some_id(number: int) -> bytes:
@@ -25,16 +26,26 @@ def test_the_latest_appends_are_remembered() -> None:
 
 @given(st.lists(st.sampled_from("abc"), max_size=60), st.sampled_from("abcd"), st.integers(-1, 70), st.integers(0, 10))
 def test_a_stream_is_found_by_position(streams: list[str], stream: str, after: int, limit: int) -> None:
-    index = StreamIndex()
+    index = EventIndex()
     for seq, name in enumerate(streams, 1):
-        index.add(name, seq)
+        index.add(Summary(seq, 0.0, name, some_id(seq)))
     wanted = [seq for seq, name in enumerate(streams, 1) if name == stream and seq > after]
     assert list(index.after(stream, max(after, 0), limit)) == wanted[:limit]
 
 
+@given(st.lists(st.floats(1, 100), max_size=6 * TIME_MARK), st.floats(0, 101))
+def test_a_time_is_found_near_its_mark_however_the_clock_jumped(times: list[float], wanted: float) -> None:
+    index = EventIndex()
+    for seq, time in enumerate(times, 1):
+        index.add(Summary(seq, time, "a", some_id(seq)))
+    first = next((number for number, time in enumerate(times) if time >= wanted), len(times))
+    assert index.before(wanted) <= first <= index.before(wanted) + TIME_MARK
+
+
 def an_index(segment: Path) -> SegmentIndex:
     segment.write_bytes(b"records")
-    made = build(5, [(5, "a", some_id(1)), (6, "b", some_id(2)), (7, "a", some_id(2))])
+    rows = [(5, 10.0, "a", some_id(1)), (6, 30.0, "b", some_id(2)), (7, 20.0, "a", some_id(2))]
+    made = build(5, [Summary(*row) for row in rows])
     made.follow(SegmentIndex(1, 4, tails={"a": 2, "old": 4}, appends=[(some_id(9), 4)]))
     return made
 
@@ -49,6 +60,7 @@ def test_an_index_is_read_back(tmp_path: Path) -> None:
     assert found.tails == {"a": 7, "b": 6, "old": 4}
     assert found.appends == [(some_id(9), 4), (some_id(1), 5), (some_id(2), 7)]
     assert list(found.index.after("a", 0, 9)) == [5, 7]
+    assert (found.latest, head.latest, list(found.index.marks)) == (30.0, 30.0, [10.0])
     assert found.fits(segment)
     segment.write_bytes(b"more records")
     assert not found.fits(segment)

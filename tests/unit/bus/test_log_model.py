@@ -56,7 +56,8 @@ class LogModel(RuleBasedStateMachine):
         self.losses = 0
         self.folder = tempfile.TemporaryDirectory(prefix="printbus-log-model-")
         self.place = Path(self.folder.name)
-        self.memory = MemoryLog(Ticking())
+        self.memory_clock = Ticking()
+        self.memory = MemoryLog(self.memory_clock)
         self.clock = Ticking()
         self.disk = self.reopened()
 
@@ -77,6 +78,15 @@ class LogModel(RuleBasedStateMachine):
     @rule(after=st.integers(-1, 120), stream=st.sampled_from([None, *STREAMS, "other"]), limit=st.integers(0, 30))
     def read(self, after: int, stream: str | None, limit: int) -> None:
         assert self.memory.read(after, stream=stream, limit=limit) == self.disk.read(after, stream=stream, limit=limit)
+
+    @rule(seconds=st.sampled_from([-50, -5, 5, 50]))
+    def the_clock_jumps(self, seconds: int) -> None:
+        self.memory_clock.now += seconds
+        self.clock.now += seconds
+
+    @rule(time=st.integers(-10, 200))
+    def search_a_time(self, time: int) -> None:
+        assert self.memory.before(time) == self.disk.before(time)
 
     @rule()
     def reopen(self) -> None:

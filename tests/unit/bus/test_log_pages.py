@@ -4,10 +4,11 @@ import random
 from pathlib import Path
 from uuid import uuid4
 
-from bus.lmdb_log import LmdbLog, Segment
+from bus.lmdb_log import LmdbLog
+from bus.lmdb_segment import Segment
 from bus.log import Append, NewEvent
 from bus.log_files import segment_paths
-from bus.log_index import StreamIndex
+from bus.log_index import EventIndex
 from bus.log_pages import committed_last, salvaged
 
 
@@ -26,7 +27,7 @@ def written(place: Path, appends: int) -> Path:
 
 def test_all_records_of_a_sound_file_are_found(tmp_path: Path) -> None:
     path = written(tmp_path, 60)
-    segment = Segment(path, 1, StreamIndex())
+    segment = Segment(path, 1, EventIndex())
     wanted = segment.scan(0, 10_000, list)
     segment.close()
     content = path.read_bytes()

@@ -77,7 +77,7 @@ def test_what_is_not_json_is_a_type_error(value: object) -> None:
 
 
 def test_a_summary_is_what_an_index_needs() -> None:
-    assert summary(encode(EVENT)) == (7, "print", UUID(int=9).bytes)
+    assert summary(encode(EVENT)) == (7, EVENT.time, "print", UUID(int=9).bytes)
 
 
 def test_the_form_on_disk_does_not_change() -> None:

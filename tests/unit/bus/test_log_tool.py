@@ -14,9 +14,9 @@ import pytest
 from bus import log_tool
 from bus.errors import BusError, InvalidParams, NotFound, Unavailable
 from bus.lmdb_log import LmdbLog
-from bus.log import Append, NewEvent, StoredEvent
+from bus.log import Append, Excerpt, NewEvent, StoredEvent, excerpt
 from bus.log_checkpoint import expand
-from bus.log_files import segment_paths
+from bus.log_files import index_path, segment_paths
 
 ROOT = Path(__file__).parents[3]
 GOLDEN = ROOT / "tests" / "data" / "log_golden_1.jsonl"
@@ -63,9 +63,26 @@ def writer(tmp_path: Path) -> Iterator[Path]:
 
 def test_read_gives_events_in_order_by_position_stream_and_limit(data: Path) -> None:
     assert [event.seq for event in log_tool.read(data)] == list(range(1, EVENTS + 1))
-    assert [event.seq for event in log_tool.read(data, EVENTS - 2)] == [EVENTS - 1, EVENTS]
-    assert [event.seq for event in log_tool.read(data, 200, 3, "users")] == [202, 204, 206]
-    assert list(log_tool.read(data, EVENTS)) == list(log_tool.read(data, limit=0)) == []
+    assert [event.seq for event in log_tool.read(data, Excerpt(EVENTS - 2))] == [EVENTS - 1, EVENTS]
+    assert [event.seq for event in log_tool.read(data, Excerpt(200, "users", 3))] == [202, 204, 206]
+    assert list(log_tool.read(data, Excerpt(EVENTS))) == list(log_tool.read(data, Excerpt(limit=0))) == []
+
+
+def test_times_are_found_as_by_the_log_itself_with_and_without_indexes(data: Path) -> None:
+    directory = log_tool.log_directory(data)
+    events = list(log_tool.read(data))
+    times = sorted({event.time for event in events})
+    excerpts = [
+        Excerpt(since_time=time, until_time=times[-2], limit=EVENTS) for time in (0.0, *times[::5], times[-1] + 1)
+    ]
+    opened = LmdbLog.open(directory, segment_bytes=SEGMENT, reserve_bytes=0)
+    wanted = [list(excerpt(opened, each)) for each in excerpts]
+    assert len(opened.boundaries()) > 2 and len(wanted[0]) == EVENTS - 10
+    opened.close()
+    assert [list(log_tool.read(data, each)) for each in excerpts] == wanted
+    for _, path in segment_paths(directory)[1:]:
+        index_path(path).unlink()
+    assert [list(log_tool.read(data, each)) for each in excerpts] == wanted
 
 
 def test_a_log_is_read_while_it_is_written(writer: Path) -> None:
@@ -193,11 +210,11 @@ def test_an_import_does_not_remove_damaged_files(tmp_path: Path) -> None:
 
 
 def test_compact_drops_segments_and_keeps_streams(data: Path) -> None:
-    before = [event.data for event in log_tool.read(data, stream="users")]
+    before = [event.data for event in log_tool.read(data, Excerpt(stream="users", limit=EVENTS))]
     first = log_tool.compact(data, 2, ["users"])
     assert first > 1
     assert next(log_tool.read(data)).seq == first
-    assert [event.data for event in expand(log_tool.read(data, stream="users"))] == before
+    assert [event.data for event in expand(log_tool.read(data, Excerpt(stream="users", limit=EVENTS)))] == before
     assert log_tool.stat(data).streams["jobs"] < EVENTS // 2
 
 
