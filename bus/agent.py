@@ -17,6 +17,7 @@ from .envelope import dumps, notification
 from .errors import BusError, Internal, Unavailable
 from .fold import Fold
 from .log import Excerpt, NewEvent, StoredEvent
+from .mqtt_settings import MqttSettings
 from .topics import Topics
 
 log = logging.getLogger(__name__)
@@ -107,6 +108,7 @@ class Bus(Protocol):
 
     topics: Topics
     data: Path  # the instance's data folder on this machine
+    mqtt: MqttSettings
 
     def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
         """Publishes on a topic that belongs to the agent."""

@@ -138,7 +138,9 @@ def agent(options: argparse.Namespace) -> int:
 
     async def serve(stop: asyncio.Event) -> int:
         boot = url.user.partition(":")[2]
-        remote = RemoteAgent(kind, settings, url, Topics(configuration.printer.instance), options.data, boot)
+        printer = configuration.printer
+        topics = Topics(printer.instance)
+        remote = RemoteAgent(kind, settings, url, topics, options.data, boot, printer.mqtt)
         ready = f"printbus agent {kind.name} ready {options.broker}"
         return await _until(stop, remote.run(lambda: print(ready, flush=True)))
 

@@ -12,6 +12,7 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
+from .mqtt_settings import MqttSettings
 from .topics import INSTANCE
 
 M = TypeVar("M", bound=BaseModel)
@@ -69,6 +70,7 @@ class PrinterConfig(BaseModel):
     groups: list[InstanceName] = []
     http: Address = DEFAULT_HTTP
     log: LogSettings = LogSettings()
+    mqtt: MqttSettings = MqttSettings()
     remote_agents: list[str] = Field([], description="Agents that run in a process of their own.")
 
 

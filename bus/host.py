@@ -95,14 +95,17 @@ class BrokerHost:
 
 
 def sweeper(session: LocalSession, exchange: Exchange, topics: Topics) -> Callable[[Message], None]:
-    """Takes back what an agent has retained once it is gone, so that nobody mistakes it for the present."""
+    """Takes back what an agent has retained once it is gone, so that nobody mistakes it for the present.
+
+    The printer's availability is left to the core agent, which says that it is out of reach.
+    """
 
     def on_presence(message: Message) -> None:
         if orjson.loads(message.payload)["alive"]:
             return
-        owner = f"agent.{message.topic.rpartition('/')[2]}"
+        owner, spared = f"agent.{message.topic.rpartition('/')[2]}", (message.topic, topics.klippy_state)
         for stale in exchange.retained_store.match(f"{topics.instance}/#"):
-            if stale.sender.client_id == owner and stale.topic != message.topic:
+            if stale.sender.client_id == owner and stale.topic not in spared:
                 session.publish(stale.topic, b"", retain=True)
 
     return on_presence

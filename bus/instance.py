@@ -116,10 +116,11 @@ async def running(plan: Plan) -> AsyncIterator[str]:
         components = {**{kind.name: kind.components for kind, _ in plan.agents}, **plan.remote}
         host = BrokerHost(router, journal, folds, components, plan.failed)
         _report(store, host)
-        session = LocalSession(exchange, Identity("printbus", Role.BUS, transport="local"))
+        mqtt = plan.config.mqtt
+        session = LocalSession(exchange, Identity("printbus", Role.BUS, transport="local"), qos=mqtt.default_qos)
         session.subscribe(topics.agents, sweeper(session, exchange, topics))
         async with asyncio.TaskGroup() as tasks:
-            supervisor = host.supervisor = Supervisor(exchange, topics, plan.data, journal, router, host)
+            supervisor = host.supervisor = Supervisor(exchange, topics, plan.data, journal, router, host, mqtt)
             started = _start(plan, tasks, router, supervisor)
             reloading = reload_on_hangup(exchange, plan.read_rules)
             started.append(tasks.create_task(reloading, name="access rules"))
@@ -167,11 +168,20 @@ async def _router(plan: Plan, exchange: Exchange, topics: Topics, journal: Journ
     session = LocalSession(
         exchange,
         Identity("printbus.router", Role.BUS, transport="local"),
+        qos=plan.config.mqtt.answer_qos,
         urgent=Router.urgent,
         overflow=lambda message: router.overflow(message),
     )
     answer_bytes = plan.broker.limits.packet_bytes - PACKET_OVERHEAD
-    router = Router(session, topics, METHODS, Audit(journal), groups=plan.config.groups, answer_bytes=answer_bytes)
+    router = Router(
+        session,
+        topics,
+        METHODS,
+        Audit(journal),
+        groups=plan.config.groups,
+        answer_bytes=answer_bytes,
+        over_mqtt=plan.config.mqtt.enable_moonraker_api,
+    )
     router.recover(await journal.read(max(journal.head - RECENT, 0), stream=STREAM, limit=RECENT))
     exchange.add_listener(on_disconnect=lambda who: router.closed(who.client_id))
     return router

@@ -17,6 +17,7 @@ from .client import BrokerUrl, RemoteSession
 from .envelope import failure, loads, result
 from .errors import BusError, Unavailable
 from .log import NewEvent
+from .mqtt_settings import MqttSettings
 from .ports import connection_of
 from .supervisor import absence, presence
 from .topics import Topics
@@ -30,9 +31,10 @@ RETRY = 0.5  # seconds until facts are offered again
 class RemoteBus:
     """What an agent outside the broker's process may do (bus.agent.Bus)."""
 
-    def __init__(self, session: RemoteSession, topics: Topics, data: Path) -> None:
+    def __init__(self, session: RemoteSession, topics: Topics, data: Path, mqtt: MqttSettings) -> None:
         self.topics = topics
         self.data = data
+        self.mqtt = mqtt
         self._session = session
         self._caller = Caller(session, topics, session.client_id)
         self._retained: dict[str, bytes] = {}
@@ -45,7 +47,7 @@ class RemoteBus:
             self._retained[topic] = payload
         elif retain:
             self._retained.pop(topic, None)
-        self._session.publish(topic, payload, retain=retain)
+        self._session.publish(topic, payload, qos=self.mqtt.default_qos, retain=retain)
 
     def subscribe(self, topic_filter: str, handler: Callable[[str, bytes], None]) -> None:
         """Calls the handler with topic and payload of each message."""
@@ -98,7 +100,7 @@ class RemoteBus:
         """The link is back: the broker may have forgotten what was retained."""
         self._caller.restored()
         for topic, payload in self._retained.items():
-            self._session.publish(topic, payload, retain=True)
+            self._session.publish(topic, payload, qos=self.mqtt.default_qos, retain=True)
 
     def lost(self) -> None:
         """The link is gone."""
@@ -109,7 +111,14 @@ class RemoteAgent:
     """Runs one agent against a broker elsewhere, until cancelled."""
 
     def __init__(
-        self, kind: type[Agent], settings: Settings, broker: BrokerUrl, topics: Topics, data: Path, boot: str
+        self,
+        kind: type[Agent],
+        settings: Settings,
+        broker: BrokerUrl,
+        topics: Topics,
+        data: Path,
+        boot: str,
+        mqtt: MqttSettings,
     ) -> None:
         self._kind = kind
         self._settings = settings
@@ -122,7 +131,7 @@ class RemoteAgent:
             connected=self._connected,
             lost=self._lost,
         )
-        self._bus = RemoteBus(self._session, topics, data)
+        self._bus = RemoteBus(self._session, topics, data, mqtt)
         self._agent = kind(self._bus, settings)
         self._welcome = asyncio.Event()
 

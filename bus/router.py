@@ -34,7 +34,10 @@ NO_PARAMS = NoParams()
 
 
 class Router:
-    """Answers every request topic of one instance; agents are reached through ports."""
+    """Answers every request topic of one instance; agents are reached through ports.
+
+    Unless `over_mqtt`, clients of brokers are told that there is nothing for them.
+    """
 
     def __init__(
         self,
@@ -45,6 +48,7 @@ class Router:
         *,
         groups: Iterable[str] = (),
         answer_bytes: int = MAX_REQUEST,
+        over_mqtt: bool = True,
     ) -> None:
         self.session = session
         self.topics = topics
@@ -55,6 +59,7 @@ class Router:
         self._origins = Origins(session, topics, answer_bytes)
         self.counters: Counter[str] = Counter()
         self._groups = tuple(groups)
+        self._over_mqtt = over_mqtt
         self._names: dict[str, str] = {}
         self._defaults: dict[str, Any] = {}  # params of calls without any
         self._batches: asyncio.TaskGroup | None = None
@@ -204,6 +209,8 @@ class Router:
     def _accept(self, name: str, params: dict[str, Any], origin: Origin) -> tuple[Call, Port]:
         row = self.methods.find(name)
         port = None if row is None else self.ports.get(row.owner)
+        if not self._over_mqtt and origin.actor.transport.startswith(("mqtt", "uplink:")):
+            raise MethodNotFound("No methods are offered over MQTT: 'enable_moonraker_api' is switched off")
         if row is None or port is None or (row.needs is Permission.AGENT and not origin.agent):
             raise MethodNotFound("Method not found")
         if row.flags.connection and origin.connection is None and origin.actor.transport == "http":

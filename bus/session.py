@@ -30,7 +30,7 @@ class LocalSession:
     """A client inside the broker's process; handlers are plain functions and run one at a time on the loop.
 
     `urgent` messages skip the inbox: their handler runs inside the delivery. When the inbox is full `overflow` gets the
-    message instead; without it the message is dropped and counted.
+    message instead; without it the message is dropped and counted. `qos` is that of publications that name none.
     """
 
     def __init__(
@@ -38,12 +38,14 @@ class LocalSession:
         exchange: "Exchange",
         identity: Identity,
         *,
+        qos: int = 0,
         inbox: int = INBOX,
         urgent: Callable[[Message], bool] | None = None,
         overflow: Callable[[Message], None] | None = None,
     ) -> None:
         self.identity = identity
         self._exchange = exchange
+        self._qos = qos
         self._room = inbox
         self._room_per_sender = inbox - inbox // SHARED_PART
         self._urgent = urgent
@@ -81,8 +83,10 @@ class LocalSession:
             if not target.filters:
                 del self._targets[target.handler]
 
-    def publish(self, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False) -> None:
+    def publish(self, topic: str, payload: bytes, *, qos: int | None = None, retain: bool = False) -> None:
         """Publish; raises PermissionError when the rules refuse it, ValueError for a malformed topic."""
+        if qos is None:
+            qos = self._qos
         if not self._exchange.publish(self.identity, topic, payload, qos=qos, retain=retain):
             raise PermissionError(f"{self.identity.client_id} may not publish on {topic}")
 

@@ -16,6 +16,7 @@ from .exchange import Exchange
 from .journal import Journal
 from .log import NewEvent
 from .message import Message
+from .mqtt_settings import MqttSettings
 from .ports import LocalPort
 from .router import Router
 from .session import LocalSession
@@ -45,9 +46,10 @@ def agent_class(name: str) -> type[Agent]:
 class LocalBus:
     """What an agent in the broker's process may do (bus.agent.Bus)."""
 
-    def __init__(self, session: LocalSession, topics: Topics, data: Path, journal: Journal) -> None:
+    def __init__(self, session: LocalSession, topics: Topics, data: Path, journal: Journal, mqtt: MqttSettings) -> None:
         self.topics = topics
         self.data = data
+        self.mqtt = mqtt
         self._session = session
         self._journal = journal
         self._caller: Caller | None = None  # of an agent that calls others
@@ -89,7 +91,14 @@ class Supervisor:
     """Starts agents in one process and restarts those that fail."""
 
     def __init__(
-        self, exchange: Exchange, topics: Topics, data: Path, journal: Journal, router: Router, host: Host
+        self,
+        exchange: Exchange,
+        topics: Topics,
+        data: Path,
+        journal: Journal,
+        router: Router,
+        host: Host,
+        mqtt: MqttSettings,
     ) -> None:
         self._exchange = exchange
         self._topics = topics
@@ -97,6 +106,7 @@ class Supervisor:
         self._journal = journal
         self._router = router
         self._host = host
+        self._mqtt = mqtt
         self.boot = uuid4().hex
         self.failed: set[str] = set()
 
@@ -120,10 +130,11 @@ class Supervisor:
 
     async def _live(self, kind: type[Agent], settings: Settings, port: LocalPort) -> None:
         identity = Identity(f"agent.{kind.name}", Role.AGENT, f"agent:{self.boot}", transport="local")
-        session = LocalSession(self._exchange, identity)
+        session = LocalSession(self._exchange, identity, qos=self._mqtt.default_qos)
         topic = self._topics.agent(kind.name)
         try:
-            agent = kind(LocalBus(session, self._topics, self._data, self._journal), settings, self._host)
+            bus = LocalBus(session, self._topics, self._data, self._journal, self._mqtt)
+            agent = kind(bus, settings, self._host)
 
             def started() -> None:
                 port.agent = agent

@@ -13,6 +13,7 @@ from bus.agent import Actor, Agent, Call, Connection
 from bus.envelope import dumps
 from bus.errors import BusError, Unavailable
 from bus.log import NewEvent
+from bus.mqtt_settings import MqttSettings
 from bus.topics import Topics
 from schemas import AnyMethod
 from schemas.events import EVENTS
@@ -24,9 +25,10 @@ WAIT = 5.0  # seconds
 class RecordingBus:
     """Implements bus.agent.Bus; `failing` makes appends raise."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, mqtt: MqttSettings | None = None) -> None:
         self.topics = Topics("rig")
         self.data = data
+        self.mqtt = mqtt or MqttSettings()
         self.published: list[tuple[str, bytes, bool]] = []
         self.retained: dict[str, Any] = {}
         self.events: list[tuple[str, NewEvent]] = []

@@ -18,6 +18,7 @@ from bus.host import LogPublisher
 from bus.journal import Journal
 from bus.log import Excerpt, MemoryLog
 from bus.message import Message
+from bus.mqtt_settings import MqttSettings
 from bus.router import Router
 from bus.session import LocalSession
 from bus.supervisor import Supervisor
@@ -137,7 +138,7 @@ async def bus_with(
         rig.router.recover(await journal.read(stream="commands", limit=1000))
         rig.exchange.add_listener(on_disconnect=lambda who: rig.router.closed(who.client_id))
         running = [tasks.create_task(rig.router.run(lambda: None), name="router")]
-        supervisor = Supervisor(rig.exchange, rig.topics, data, journal, rig.router, NoHost())
+        supervisor = Supervisor(rig.exchange, rig.topics, data, journal, rig.router, NoHost(), MqttSettings())
         for name in remote:
             rig.router.expect(name)
         for kind in kinds:

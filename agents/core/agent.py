@@ -15,6 +15,7 @@ from schemas import NoParams, printer, rpc, server
 API_VERSION = (1, 5, 0)  # the Moonraker API that is answered
 MOONRAKER_VERSION = "0.11.0"
 DISCONNECTED = {"klippy_connected": False, "klippy_state": "disconnected", "missing_klippy_requirements": []}
+OUT_OF_REACH = {"state": "disconnected", "message": "The klippy agent is not running"}
 
 
 class Core(Agent):
@@ -50,6 +51,7 @@ class Core(Agent):
         if self._printer["klippy_connected"]:
             self.notify(printer.KLIPPY_DISCONNECTED)
         self._printer = DISCONNECTED
+        self.bus.publish(self.bus.topics.klippy_state, dumps(OUT_OF_REACH), retain=True)
 
     @implements(server.INFO)
     def info(self, params: server.InfoParams, call: Call) -> Raw:

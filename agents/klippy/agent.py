@@ -46,13 +46,11 @@ Answer = asyncio.Future[Any]
 
 
 class KlippySettings(Settings):
-    """Where Klipper is, and what of its state is published for everybody."""
+    """Where Klipper is."""
 
     socket: Path | None = None  # default: comms/klippy.sock in the data folder
     virtual: bool | None = None  # a simulated printer; default: where nothing points to a Klipper
     speed: float = Field(1.0, gt=0)  # of the simulated printer
-    retained_state: bool = True  # a retained topic per field
-    status: bool = True  # all changes on klipper/status
 
 
 class Klippy(Agent):
@@ -79,7 +77,7 @@ class Klippy(Agent):
         self._endpoints = Endpoints()
         self._tunnels = Tunnels(bus)
         self._cache = Cache()
-        self._publisher = Publisher(bus, self._cache, retained_state=settings.retained_state, status=settings.status)
+        self._publisher = Publisher(bus, self._cache)
         self._chronicle = Chronicle(bus)
         self._receivers = {startup.STATUS_UPDATE: self._on_status, startup.CONSOLE_LINE: self._on_console}
         self._remote_methods = RemoteMethods(bus, self._receivers)

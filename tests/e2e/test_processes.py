@@ -20,6 +20,7 @@ class Parts:
         self.data = folder / "data"
         self.common = ["--data", str(self.data), "--instance", "test", *fast_printer(folder)]
         self._stack = stack
+        self.programs: list[Program] = []
         self.broker = self.start("broker", "--mqtt", "127.0.0.1:0")
         self.mqtt = addresses(self.broker.ready_line())
         self.url = f"mqtt://{self.mqtt.mqtt_host}:{self.mqtt.mqtt_port}"
@@ -27,6 +28,7 @@ class Parts:
     def start(self, *arguments: str) -> Program:
         program = Program(arguments[0], *arguments[1:], *self.common)
         self._stack.callback(program.stop)
+        self.programs.append(program)
         return program
 
     def agent(self, name: str = "klippy") -> Program:
