@@ -13,6 +13,7 @@ from schemas import AnyMethod, NoParams, Permission, Table
 
 from .access import Role
 from .agent import Call
+from .alertness import Alertness
 from .audit import Audit
 from .connections import Connections
 from .envelope import MAX_REQUEST, NULL, failure, id_of, is_answer, loads, request_of
@@ -57,6 +58,7 @@ class Router:
         self._remote: dict[str, RemotePort] = {}
         self._flow = Flow(audit, Once())
         self._origins = Origins(session, topics, answer_bytes)
+        self._alertness = Alertness(session.loop)
         self.counters: Counter[str] = Counter()
         self._groups = tuple(groups)
         self._over_mqtt = over_mqtt
@@ -189,6 +191,7 @@ class Router:
     def _execute(
         self, name: str, params: dict[str, Any], origin: Origin, request_id: bytes, answer: Answer, message: Message
     ) -> None:
+        self._alertness.request()
         try:
             stamp = None
             if message.sender.role is not Role.BRIDGE:

@@ -1,5 +1,6 @@
 """In-process clients of the broker: no socket, the same routing and access rules, a bounded inbox drained fairly."""
 
+import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -56,6 +57,11 @@ class LocalSession:
         self._filters: dict[str, list[Target]] = {}
         self._closed = False
         exchange.open_local(self)
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop on which handlers run."""
+        return self._exchange.loop
 
     @property
     def waiting(self) -> int:
