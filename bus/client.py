@@ -28,7 +28,7 @@ PROBE_PATIENCE = 2.0  # seconds for that answer; a connection that is open on th
 BUSY_PATIENCE = 20.0  # the same while much is under way, which the answer has to wait for
 CONNECT_PATIENCE = 2.0  # seconds for a TCP connection to each address
 ANSWER_PATIENCE = 10.0  # seconds for any other answer of the broker
-INBOX = 10_000  # messages; what comes while it is full is dropped and counted
+INBOX = 10_000  # messages; what comes while it is full is refused, or dropped and counted
 INBOX_BYTES = 32 << 20
 OUTBOX = 10_000  # messages; while the link is down or slow the oldest is dropped and counted
 SEND_TURN = 16  # messages sent between two turns of the loop
@@ -90,12 +90,15 @@ class _Inbox(asyncio.Queue[aiomqtt.Message]):
     """What has come and was not taken yet; bounded in messages and bytes, without a line in the log for each."""
 
     dropped = 0
+    refuse: Callable[["RemoteMessage"], None] | None = None
     _held = 0
 
     def put_nowait(self, item: aiomqtt.Message) -> None:
         size = _size(item)
         if self.full() or self._held + size > INBOX_BYTES:
             self.dropped += 1
+            if self.refuse is not None:
+                self.refuse(_received(item))
             return
         self._held += size
         super().put_nowait(item)
@@ -135,8 +138,12 @@ class Link:
         with _translated():
             await self._client.publish(topic, payload, qos, retain, properties, timeout=BUSY_PATIENCE)
 
-    async def receive(self, handler: Callable[[RemoteMessage], None]) -> None:
-        """Hands over messages until the link is lost."""
+    async def receive(
+        self, handler: Callable[[RemoteMessage], None], overflow: Callable[[RemoteMessage], None] | None = None
+    ) -> None:
+        """Hands over messages until the link is lost, and to `overflow` at once what finds the inbox full."""
+        if isinstance(self._client._queue, _Inbox):
+            self._client._queue.refuse = overflow
         with _translated():
             async for message in self._client.messages:
                 handler(_received(message))

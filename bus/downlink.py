@@ -59,24 +59,38 @@ class Downlink:
 
         A response topic of MQTT 5 is honoured where `is_reachable`; retained requests are not run.
         """
+        asked = self._asked(message, topic, send, is_reachable)
+        if asked is None:
+            return
+        request, origin = asked
+        if self._exchange.rules.may_publish(request.sender, request.topic):
+            self._router.take(request, origin)
+        else:
+            _forbid(request, origin)
+
+    def refuse(self, message: RemoteMessage, topic: str, send: Send, is_reachable: Callable[[str], bool]) -> None:
+        """Answers a request that there is no room for."""
+        asked = self._asked(message, topic, send, is_reachable)
+        if asked is not None:
+            self._router.refuse(*asked)
+
+    def _asked(
+        self, message: RemoteMessage, topic: str, send: Send, is_reachable: Callable[[str], bool]
+    ) -> tuple[Message, Origin] | None:
         place = self._place(topic)
         if place is None or message.retain:
-            return
+            return None
         name, local, answers = place
         client = self._known(name)
-        asked = message.response if message.response and is_reachable(message.response) else None
+        wish = message.response if message.response and is_reachable(message.response) else None
         origin = Origin(
             client.actor,
             client.identity.client_id,
-            _sender(send, Passing(asked or answers, b"", message.correlation, literal=asked is not None)),
+            _sender(send, Passing(wish or answers, b"", message.correlation, literal=wish is not None)),
             client.connection,
             shared=True,  # secrets stay at home, whatever topic of the other broker asks for them
         )
-        request = Message(local, message.payload, message.qos, False, False, client.identity)
-        if self._exchange.rules.may_publish(client.identity, local):
-            self._router.take(request, origin)
-        else:
-            _refuse(request, origin)
+        return Message(local, message.payload, message.qos, False, False, client.identity), origin
 
     def close(self) -> None:
         """Forgets all clients."""
@@ -132,7 +146,7 @@ def _sender(send: Send, envelope: Passing) -> Answer:
     return answer
 
 
-def _refuse(request: Message, origin: Origin) -> None:
+def _forbid(request: Message, origin: Origin) -> None:
     try:
         request_id = id_of(loads(request.payload)) if len(request.payload) <= LARGEST else NULL
     except BusError:

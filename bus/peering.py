@@ -90,7 +90,7 @@ class Peering:
         try:
             await together(
                 self._parts.name,
-                receive=self._link.receive(self._received),
+                receive=self._link.receive(self._received, self._overflow),
                 watch=self._link.watch(lambda: len(self._outbox) > 0),
                 send=self._send(),
                 greet=self._greet(),
@@ -233,6 +233,16 @@ class Peering:
             self._on_message(message, self._dialect.decode(message.topic))
         except Exception:
             log.exception("uplink %s: a message on %s could not be handled", self._parts.name, message.topic)
+
+    def _overflow(self, message: RemoteMessage) -> None:
+        """A request that finds the inbox full is refused at once; of anything else there will be more."""
+        parts = self._parts
+        try:
+            if parts.mirror.up and parts.settings.down:
+                topic = self._dialect.decode(message.topic)
+                parts.downlink.refuse(message, topic, self._outbox.add, self._is_reachable)
+        except Exception:
+            log.exception("uplink %s: a message on %s could not be refused", parts.name, message.topic)
 
     def _on_message(self, message: RemoteMessage, topic: str) -> None:
         if topic == self._topics.claim:

@@ -92,16 +92,18 @@ class Router:
 
     def overflow(self, message: Message) -> None:
         """A request that finds the inbox full is refused at once."""
+        self.refuse(message, None if message.retain else self._origins.of(message))
+
+    def refuse(self, message: Message, origin: Origin | None) -> None:
+        """Answers a request that there is no room for."""
         self.counters["refused"] += 1
-        if message.retain or len(message.payload) > MAX_REQUEST:
+        if origin is None or len(message.payload) > MAX_REQUEST:
             return
-        origin = self._origins.of(message)
-        if origin is not None:
-            try:
-                request_id = id_of(loads(message.payload))
-            except BusError:
-                request_id = NULL
-            origin.send(failure(Unavailable("The server is busy"), request_id))
+        try:
+            request_id = id_of(loads(message.payload))
+        except BusError:
+            request_id = NULL
+        origin.send(failure(Unavailable("The server is busy"), request_id))
 
     def closed(self, client: str) -> None:
         """A client has left the broker."""

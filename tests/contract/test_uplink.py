@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 import pytest
 
+from bus import client
 from bus.access import AccessRules, TrustedNetworks
 from bus.broker import Broker
 from bus.dialects import DIALECTS, Kind
@@ -147,6 +148,21 @@ def test_what_another_broker_may_not_have_is_refused(broker: Foreign, run: Run[N
             assert (await there.ask(*private, "lab.large", 2))["error"]["code"] == 413
             assert (await there.ask(*private, "events.append", 3))["error"]["code"] == -32601
             assert (await there.ask("test/rpc/desk/moon/phase", "test/reply/desk", None, 4))["error"]["code"] == -32601
+
+    run(scenario())
+
+
+def test_a_request_that_finds_no_room_is_answered_and_the_next_one_served(
+    plain: Foreign, run: Run[None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario() -> None:
+        async with joined(settings_for(plain)), far(plain, f"{RESPONSE}/desk", "test/reply/desk") as there:
+            monkeypatch.setattr(client, "INBOX_BYTES", 500)
+            private, text = (f"{REQUEST}/desk", f"{RESPONSE}/desk"), "x" * 500
+            refused = [await there.ask(*private, "lab.who", 1, text=text)]
+            refused.append(await there.ask("test/rpc/desk/lab/who", "test/reply/desk", None, 2, text=text))
+            assert [answer["error"]["code"] for answer in refused] == [503, 503]
+            assert (await there.ask(*private, "lab.who", 3))["result"]["text"] == ""
 
     run(scenario())
 
