@@ -32,15 +32,22 @@ class Rules(BaseTopicPlugin):  # type: ignore[misc]
         return session is None or session.username == OWNER or not (topic or "").startswith(CLOSED)
 
 
+Plugins = dict[str, dict[str, dict[str, list[str]]]]
+RULES_PLUGIN: Plugins = {f"{__name__}.Rules": {}}
+_ALL = {name: ["#"] for name in ("anonymous", OWNER, "ben")}
+RECEIVE_ONLY_PLUGIN: Plugins = {"amqtt.plugins.topic_checking.TopicAccessControlListPlugin": {"acl": _ALL}}
+"""Rules for everything but publishing."""
+
+
 @contextlib.asynccontextmanager
-async def stock_broker(*, rules: str = f"{__name__}.Rules") -> AsyncIterator[amqtt.broker.Broker]:
+async def stock_broker(rules: Plugins) -> AsyncIterator[amqtt.broker.Broker]:
     """A running amqtt broker with a tcp and a websocket listener."""
     listeners = {
         "default": ListenerConfig(bind="127.0.0.1:0"),
         "ws": ListenerConfig(type=ListenerType.WS, bind="127.0.0.1:00"),
     }
     logging.getLogger("amqtt").setLevel(logging.CRITICAL)
-    broker = amqtt.broker.Broker(BrokerConfig(listeners=listeners, plugins={f"{__name__}.Users": {}, rules: {}}))
+    broker = amqtt.broker.Broker(BrokerConfig(listeners=listeners, plugins={f"{__name__}.Users": {}, **rules}))
     await broker.start()
     try:
         yield broker

@@ -5,6 +5,8 @@ import contextlib
 import gc
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
 
 import pytest
 import websockets
@@ -12,16 +14,23 @@ import websockets
 from bus.access import AccessRules, Identity, Login, Refusal, TrustedNetworks
 from bus.broker import Broker
 from bus.exchange import Exchange
-from bus.limits import Limits
+from bus.limits import KIB, Limits
 from bus.listeners import BrokerSettings, Listener
+from bus.lmdb_store import LmdbStore
+from bus.rule_file import Rule, RuleSet
+from bus.rules import FileRules
+from bus.session_store import map_bytes
 from tests.brokers import play
 from tests.mqtt_wire import Clients, Refused, Will, WireClient, clients_of, connect, packet, publish
-from tests.stock_amqtt import CLOSED, INTRUDER, OWNER, bound, stock_broker
+from tests.stock_amqtt import CLOSED, INTRUDER, OWNER, RECEIVE_ONLY_PLUGIN, RULES_PLUGIN, bound, stock_broker
 
 MOMENT = 0.2
 """How long to wait for what is expected not to happen."""
 PATIENCE = 3.0
 """How long to wait for what is expected to happen."""
+STOCK_FORGETS_SECONDS = 5.5
+MORE_THAN_SOCKETS_HOLD = 16_000
+"""In KiB."""
 
 
 class Users(TrustedNetworks):
@@ -41,20 +50,68 @@ class Rules(AccessRules):
         return (who.user == OWNER or not topic.startswith(CLOSED)) and super().may_receive(who, topic)
 
 
+RECEIVE_ONLY = FileRules("i", [], RuleSet(rules=(Rule(receive=("#",)),)))
+"""Rules among which there is none for publishing."""
+
+
 @dataclass
-class Subject:
-    """A broker under test: clients, its websocket, the client ids it remembers, and whether it has the faults."""
+class Started:
+    """A broker that runs: clients, its websocket, and the client ids it remembers."""
 
     client: Clients
     websocket: tuple[str, int]
     remembered: Callable[[], list[str]]
-    faulty: bool
+
+
+Start = Callable[[], contextlib.AbstractAsyncContextManager[Started]]
+
+
+class Subject:
+    """A broker under test, which can be started again, and whether it has the faults."""
+
+    def __init__(self, start: Start, *, faulty: bool) -> None:
+        self._start = start
+        self._stack = contextlib.AsyncExitStack()
+        self._started: Started
+        self.faulty = faulty
+
+    async def __aenter__(self) -> Self:
+        self._started = await self._stack.enter_async_context(self._start())
+        return self
+
+    async def __aexit__(self, kind: object, error: object, at: object) -> None:
+        await self._stack.aclose()
+
+    async def restart(self) -> None:
+        """Stop the broker and start it again."""
+        await self._stack.aclose()
+        await self.__aenter__()
+
+    @property
+    def client(self) -> Clients:
+        """Opens clients."""
+        return self._started.client
+
+    @property
+    def websocket(self) -> tuple[str, int]:
+        """Where it listens for websockets."""
+        return self._started.websocket
+
+    def remembered(self) -> list[str]:
+        """The client ids of its sessions."""
+        return self._started.remembered()
 
     async def leaks(self, client: WireClient) -> bool:
         """Whether a client gets a publication that it should not get."""
         with contextlib.suppress(TimeoutError, EOFError):
             await client.published(PATIENCE if self.faulty else MOMENT)
             return True
+        return False
+
+    async def delivers(self, client: WireClient, payload: bytes) -> bool:
+        """Whether a client gets the publication that it should get."""
+        with contextlib.suppress(TimeoutError, EOFError):
+            return (await client.published(MOMENT if self.faulty else PATIENCE)).payload == payload
         return False
 
     async def closes(self, client: WireClient, due: float = 0.0) -> bool:
@@ -65,20 +122,31 @@ class Subject:
         return False
 
 
-@contextlib.asynccontextmanager
-async def ours() -> AsyncIterator[Subject]:
-    exchange = Exchange(Rules("i"), Limits(first_packet_seconds=MOMENT))
-    settings = BrokerSettings(listeners={"tcp": Listener(port=0), "ws": Listener(type="ws", port=0)})
-    async with Broker(exchange, Users(), settings) as broker:
-        address, websocket = broker.addresses
-        async with clients_of(address) as clients:
-            yield Subject(clients, websocket, lambda: [s.identity.client_id for s in exchange.sessions.all()], False)
+def ours(folder: Path, scenario: "Scenario") -> Subject:
+    rules = RECEIVE_ONLY if scenario is publishing_needs_a_rule else Rules("i")
+    limits = Limits(first_packet_seconds=MOMENT, queued_bytes=KIB * 64)
+
+    @contextlib.asynccontextmanager
+    async def start() -> AsyncIterator[Started]:
+        exchange = Exchange(rules, limits, LmdbStore.open(folder, map_bytes(limits)))
+        settings = BrokerSettings(listeners={"tcp": Listener(port=0), "ws": Listener(type="ws", port=0)})
+        async with contextlib.aclosing(exchange), Broker(exchange, Users(), settings) as broker:
+            address, websocket = broker.addresses
+            async with clients_of(address) as clients:
+                yield Started(clients, websocket, lambda: [s.identity.client_id for s in exchange.sessions.all()])
+
+    return Subject(start, faulty=False)
 
 
-@contextlib.asynccontextmanager
-async def stock() -> AsyncIterator[Subject]:
-    async with stock_broker() as broker, clients_of(bound(broker, "default")) as clients:
-        yield Subject(clients, bound(broker, "ws"), lambda: list(broker._sessions), True)
+def stock(scenario: "Scenario") -> Subject:
+    rules = RECEIVE_ONLY_PLUGIN if scenario is publishing_needs_a_rule else RULES_PLUGIN
+
+    @contextlib.asynccontextmanager
+    async def start() -> AsyncIterator[Started]:
+        async with stock_broker(rules) as broker, clients_of(bound(broker, "default")) as clients:
+            yield Started(clients, bound(broker, "ws"), lambda: list(broker._sessions))
+
+    return Subject(start, faulty=True)
 
 
 async def refused_login_leaves_the_owner_of_the_client_id_alone(subject: Subject) -> bool:
@@ -89,7 +157,8 @@ async def refused_login_leaves_the_owner_of_the_client_id_alone(subject: Subject
         await subject.client("victim", clean=False, user=INTRUDER, will=Will("gone/victim", b"forged"))
     with contextlib.suppress(EOFError, ConnectionError):
         await victim.ping()
-        return not await subject.leaks(watcher)
+        await victim.drop()
+        return await subject.delivers(watcher, b"mine")
     return False
 
 
@@ -141,8 +210,10 @@ async def take_over_closes_the_old_connection(subject: Subject) -> bool:
 
 
 async def keep_alive_is_enforced(subject: Subject) -> bool:
-    client = await subject.client("one", keep_alive=1)
-    return await subject.closes(client, due=2.0)
+    watcher = await subject.client("watcher")
+    await watcher.subscribe(("gone", 0))
+    client = await subject.client("one", keep_alive=1, will=Will("gone", b"one"))
+    return await subject.closes(client, due=2.0) and await subject.delivers(watcher, b"one")
 
 
 async def delivery_respects_the_qos_of_the_publication(subject: Subject) -> bool:
@@ -158,6 +229,43 @@ async def subscribing_again_changes_the_qos(subject: Subject) -> bool:
     await reader.subscribe(("t", 0))
     await (await subject.client("writer")).publish("t", b"x", qos=1)
     return (await reader.published()).qos == 0
+
+
+async def unacknowledged_message_is_kept(subject: Subject) -> bool:
+    reader = await subject.client("reader", clean=False, user=OWNER)
+    await reader.subscribe(("t", 1))
+    await (await subject.client("writer")).publish("t", b"x", qos=1)
+    await reader.published()
+    await asyncio.sleep(STOCK_FORGETS_SECONDS)
+    await reader.drop()
+    again = await subject.client("reader", clean=False, user=OWNER)
+    return await subject.delivers(again, b"x")
+
+
+async def slow_reader_is_cut(subject: Subject) -> bool:
+    reader, writer = await subject.client("reader"), await subject.client("writer")
+    await reader.subscribe(("t", 0))
+    for _ in range(MORE_THAN_SOCKETS_HOLD // 1000):
+        writer.send(publish("t", bytes(1000 * KIB)))
+        await writer.writer.drain()
+    with contextlib.suppress(TimeoutError):
+        await writer.ping()
+    return await subject.closes(reader)
+
+
+async def publishing_needs_a_rule(subject: Subject) -> bool:
+    watcher = await subject.client("watcher", user=OWNER)
+    await watcher.subscribe(("t", 0))
+    await (await subject.client("writer", user="ben")).publish("t", b"x", qos=1)
+    return not await subject.leaks(watcher)
+
+
+async def retained_message_survives_a_restart(subject: Subject) -> bool:
+    await (await subject.client("writer")).publish("t", b"kept", qos=1, retain=True)
+    await subject.restart()
+    reader = await subject.client("reader")
+    await reader.subscribe(("t", 0))
+    return await subject.delivers(reader, b"kept")
 
 
 async def packet_size_is_limited(subject: Subject) -> bool:
@@ -209,6 +317,10 @@ SCENARIOS: list[Scenario] = [
     keep_alive_is_enforced,
     delivery_respects_the_qos_of_the_publication,
     subscribing_again_changes_the_qos,
+    unacknowledged_message_is_kept,
+    slow_reader_is_cut,
+    publishing_needs_a_rule,
+    retained_message_survives_a_restart,
     packet_size_is_limited,
     first_packet_is_awaited_for_a_limited_time,
     unacknowledged_messages_are_limited,
@@ -218,9 +330,9 @@ SCENARIOS: list[Scenario] = [
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
-def test_our_engine_is_sound(scenario: Scenario) -> None:
+def test_our_engine_is_sound(scenario: Scenario, tmp_path: Path) -> None:
     async def check() -> None:
-        async with ours() as subject:
+        async with ours(tmp_path, scenario) as subject:
             assert await scenario(subject)
 
     play(check())
@@ -230,7 +342,7 @@ def test_our_engine_is_sound(scenario: Scenario) -> None:
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
 def test_stock_amqtt_has_the_fault(scenario: Scenario) -> None:
     async def check() -> None:
-        async with stock() as subject:
+        async with stock(scenario) as subject:
             assert not await scenario(subject)
 
     play(check(), asyncio.new_event_loop)
