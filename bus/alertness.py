@@ -1,6 +1,7 @@
 """Staying awake between requests that follow each other closely."""
 
 import asyncio
+from collections.abc import Callable
 from time import perf_counter
 
 CLOSE_SECONDS = 250e-6
@@ -14,10 +15,11 @@ class Alertness:
     has the answer then waits for little else. Requests further apart cost nothing.
     """
 
-    __slots__ = ("_awake", "_last", "_loop")
+    __slots__ = ("_awake", "_last", "_loop", "_now")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, now: Callable[[], float] = perf_counter) -> None:
         self._loop = loop
+        self._now = now  # not the loop's clock: uvloop's stands still within a turn
         self._last = 0.0
         self._awake = False
 
@@ -28,13 +30,13 @@ class Alertness:
 
     def request(self) -> None:
         """A request is here."""
-        last, self._last = self._last, perf_counter()  # not the loop's clock: uvloop's stands still within a turn
+        last, self._last = self._last, self._now()
         if not self._awake and self._last - last < CLOSE_SECONDS:
             self._awake = True
             self._loop.call_soon(self._look)
 
     def _look(self) -> None:
-        if perf_counter() - self._last < CLOSE_SECONDS:
+        if self._now() - self._last < CLOSE_SECONDS:
             self._loop.call_soon(self._look)
         else:
             self._awake = False

@@ -1,57 +1,85 @@
 """The loop stays awake after requests that follow each other closely, and only then."""
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from typing import Any
+
+import pytest
 
 from bus.alertness import CLOSE_SECONDS, Alertness
 from tests.conftest import Run
 
-PATIENCE = 5.0  # seconds
+
+class Clock:
+    """Stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
 
 
-async def until_asleep(alertness: Alertness) -> int:
-    """How many turns the loop made meanwhile."""
-    turns = 0
-    async with asyncio.timeout(PATIENCE):
-        while alertness.awake:
-            await asyncio.sleep(0)
-            turns += 1
-    return turns
+Check = Callable[[Alertness, Clock], Coroutine[Any, Any, None]]
 
 
-def test_one_request_keeps_nobody_awake(run: Run[Any]) -> None:
-    async def check() -> None:
-        alertness = Alertness(asyncio.get_running_loop())
-        alertness.request()
-        assert not alertness.awake
-        await asyncio.sleep(CLOSE_SECONDS * 4)
-        alertness.request()
-        assert not alertness.awake
+@pytest.fixture
+def hold(run: Run[Any]) -> Callable[[Check], None]:
+    """Runs a check with an alertness and its clock."""
 
-    run(check())
+    def holds(check: Check) -> None:
+        async def checked() -> None:
+            clock = Clock()
+            await check(Alertness(asyncio.get_running_loop(), clock), clock)
+
+        run(checked())
+
+    return holds
 
 
-def test_a_close_one_does_for_a_short_while(run: Run[Any]) -> None:
-    async def check() -> None:
-        alertness = Alertness(asyncio.get_running_loop())
-        for _ in range(100):
+async def turns(count: int) -> None:
+    """Lets the loop go round."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+def test_requests_that_are_apart_keep_nobody_awake(hold: Callable[[Check], None]) -> None:
+    async def check(alertness: Alertness, clock: Clock) -> None:
+        for _ in range(3):
             alertness.request()
-        assert alertness.awake
-        assert await until_asleep(alertness) > 1
+            assert not alertness.awake
+            clock.now += CLOSE_SECONDS
+
+    hold(check)
+
+
+def test_a_close_one_does_until_none_has_come_for_a_while(hold: Callable[[Check], None]) -> None:
+    async def check(alertness: Alertness, clock: Clock) -> None:
         alertness.request()
+        clock.now += CLOSE_SECONDS / 2
+        alertness.request()
+        await turns(5)
+        assert alertness.awake
+        clock.now += CLOSE_SECONDS
+        await turns(2)
         assert not alertness.awake
 
-    run(check())
+    hold(check)
 
 
-def test_it_is_kept_up_by_further_requests(run: Run[Any]) -> None:
-    async def check() -> None:
-        loop = asyncio.get_running_loop()
-        alertness, end = Alertness(loop), loop.time() + CLOSE_SECONDS * 8
-        while loop.time() < end:
+def test_further_requests_keep_it_awake(hold: Callable[[Check], None]) -> None:
+    async def check(alertness: Alertness, clock: Clock) -> None:
+        for _ in range(10):
             alertness.request()
-            await asyncio.sleep(0)
+            clock.now += CLOSE_SECONDS * 0.9
+            await turns(2)
         assert alertness.awake
-        await until_asleep(alertness)
+        clock.now += CLOSE_SECONDS
+        alertness.request()
+        await turns(2)
+        assert alertness.awake
+        clock.now += CLOSE_SECONDS
+        await turns(2)
+        assert not alertness.awake
 
-    run(check())
+    hold(check)
