@@ -11,7 +11,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from urllib.request import urlopen
+from typing import Any
+from urllib.request import Request, urlopen
 
 HOST = "127.0.0.1"
 ROOT = Path(__file__).parents[1]
@@ -65,10 +66,15 @@ class Side:
         ticks = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13] for pid in self._pids()]
         return sum(int(user) + int(system) for user, system in ticks) / os.sysconf("SC_CLK_TCK")
 
+    def ask(self, path: str, *, post: bool = False) -> Any:
+        """The result of a request over HTTP; raises HTTPError."""
+        request = Request(f"http://{HOST}:{self.http}{path}", method="POST" if post else "GET")  # noqa: S310
+        with urlopen(request) as answer:  # noqa: S310
+            return json.load(answer)["result"]
+
     def state(self) -> str:
         """Klipper's state as this server sees it."""
-        with urlopen(f"http://{HOST}:{self.http}/server/info") as answer:
-            return str(json.load(answer)["result"]["klippy_state"])
+        return str(self.ask("/server/info")["klippy_state"])
 
     def _pids(self) -> list[int]:
         found = [process.pid for process in self.processes]
