@@ -365,6 +365,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--in-flight", type=int, default=1, help="requests under way (HTTP: connections)")
     parser.add_argument("--instance", default="printer")
     parser.add_argument("--method", default=METHOD)
+    parser.add_argument("--params", type=json.loads, default={}, metavar="JSON", help="of the method")
     parser.add_argument("--path", default="/server/info")
     return parser.parse_args()
 
@@ -375,8 +376,8 @@ async def _main(chosen: argparse.Namespace) -> Result:
     if chosen.transport == "http":
         return await http(host, at, chosen.path, connections=in_flight, seconds=seconds)
     if chosen.transport == "websocket":
-        return await websocket(host, at, chosen.method, in_flight=in_flight, seconds=seconds)
-    return await mqtt(host, at, chosen.instance, chosen.method, in_flight=in_flight, seconds=seconds)
+        return await websocket(host, at, chosen.method, chosen.params, in_flight=in_flight, seconds=seconds)
+    return await mqtt(host, at, chosen.instance, chosen.method, chosen.params, in_flight=in_flight, seconds=seconds)
 
 
 if __name__ == "__main__":

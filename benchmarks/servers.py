@@ -68,7 +68,7 @@ class Side:
 
     def ask(self, path: str, *, post: bool = False) -> Any:
         """The result of a request over HTTP; raises HTTPError."""
-        request = Request(f"http://{HOST}:{self.http}{path}", method="POST" if post else "GET")  # noqa: S310
+        request = Request(f"http://{HOST}:{self.http}{path}", method="POST" if post else "GET")
         with urlopen(request) as answer:  # noqa: S310
             return json.load(answer)["result"]
 
