@@ -157,6 +157,17 @@ class Host(Protocol):
     def websockets(self) -> int:
         """How many of them are websockets."""
 
+    async def publish(
+        self, actor: Actor, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False, uplink: str | None = None
+    ) -> None:
+        """Publishes for somebody, here or on the broker of an uplink; returns when the broker has it.
+
+        Raises Forbidden where they may not, InvalidParams, NotFound for an unknown uplink, Overloaded and Unavailable.
+        """
+
+    async def listen(self, actor: Actor, topic: str, *, qos: int = 0, uplink: str | None = None) -> bytes:
+        """What is retained on a topic, or the next message there; raises as `publish`."""
+
     def components(self) -> Components:
         """Names of what runs, names of what failed, and warnings."""
 

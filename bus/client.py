@@ -39,6 +39,7 @@ SOCKET_OPTIONS = (
     (socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER),
 )
 REFUSALS = (1, 2, 4, 5, 132, 133, 134, 135)  # CONNACK codes of both versions that waiting does not change
+REFUSED = 128  # the lowest code of a subscription that is refused (MQTT 3.1.1 section 3.9.3)
 VERSION_REFUSED = 132  # (MQTT 5 section 3.2.2.2; that of 3.1.1 is turned into it)
 
 Handler = Callable[[Received], None]
@@ -120,10 +121,11 @@ class Link:
         self._client = client
         self.version5 = terms.version5
 
-    async def subscribe(self, topic_filter: str, qos: int = 0) -> None:
-        """Asks for messages; raises LinkLost when the broker does not answer."""
+    async def subscribe(self, topic_filter: str, qos: int = 0) -> bool:
+        """Asks for messages; whether the broker grants it. Raises LinkLost when it does not answer."""
         with _translated():
-            await self._client.subscribe(topic_filter, qos)
+            granted = await self._client.subscribe(topic_filter, qos)
+        return all(getattr(code, "value", code) < REFUSED for code in granted)
 
     async def unsubscribe(self, topic_filter: str, patience: float = ANSWER_PATIENCE) -> None:
         """Ends a subscription."""
@@ -148,6 +150,13 @@ class Link:
             async for message in self._client.messages:
                 handler(_received(message))
 
+    async def next(self) -> RemoteMessage:
+        """Waits for one message."""
+        with _translated():
+            async for message in self._client.messages:
+                return _received(message)
+        raise LinkLost("the connection has ended")
+
     async def watch(self, is_busy: Callable[[], bool]) -> None:
         """Asks the broker for a sign of life again and again; raises LinkLost when none comes."""
         while True:
@@ -161,13 +170,13 @@ async def connected(broker: BrokerUrl, client_id: str, terms: Terms) -> AsyncIte
     client = _client(broker, client_id, terms)
     try:
         await _enter(client, client_id)
-        yield Link(client, terms)
-    except LinkLost:
-        raise
-    except BaseException:
-        await _say_goodbye(client)
-        raise
-    else:
+        try:
+            yield Link(client, terms)
+        except LinkLost:
+            raise
+        except BaseException:
+            await _say_goodbye(client)
+            raise
         await _say_goodbye(client)
     finally:
         _clear(client)
@@ -197,7 +206,9 @@ def _client(broker: BrokerUrl, client_id: str, terms: Terms) -> aiomqtt.Client:
 
 
 async def _enter(client: aiomqtt.Client, name: str) -> None:
-    """Connects. paho does it in a thread, which cannot be stopped: a cancelled caller still waits for its end."""
+    """Connects. paho does it in a thread, which cannot be stopped: a cancelled caller still waits for its end, though
+    not for the broker's answer.
+    """
     entering = asyncio.create_task(client.__aenter__(), name=f"{name}: connect")
     try:
         with _translated():
@@ -206,8 +217,12 @@ async def _enter(client: aiomqtt.Client, name: str) -> None:
         lost.mute = lost.refusal is None and client._misc_task is not None
         raise
     except asyncio.CancelledError:
+        if not client._connected.done():
+            client._connected.set_exception(aiomqtt.MqttError("given up"))
+            client._connected.exception()  # else the loop complains where nobody comes to look at it
         with contextlib.suppress(aiomqtt.MqttError, OSError, ValueError):
             await entering
+            await _say_goodbye(client)
         raise
 
 

@@ -14,7 +14,7 @@ from .message import Message
 from .origins import TOO_LARGE, Answer, Origin
 from .outbox import Passing
 from .router import Router
-from .topics import REQUEST, Topics
+from .topics import Topics, group_request
 
 CLIENTS = 1000  # remote clients that are remembered; the one unheard for longest is forgotten
 LARGEST = 1_000_000  # bytes of a payload; brokers set their limits at 1 MiB or above
@@ -46,7 +46,7 @@ class Downlink:
         self._exchange = exchange
         self._router = router
         self._topics = topics
-        self._shared = {topics.request, *(f"{group}/{REQUEST}" for group in groups)}
+        self._shared = {topics.request, *map(group_request, groups)}
         self._clients: OrderedDict[str, _Client] = OrderedDict()
 
     @property

@@ -19,7 +19,8 @@ BusError
 ├── Internal              our own fault                                    500  500
 ├── Unavailable           what is needed is down or busy (retry)           503  503
 ├── Timeout               no answer within the deadline (retry)            504  504
-└── OutOfSpace            the disk is full (retry)                         507  507
+├── OutOfSpace            the disk is full (retry)                         507  507
+└── Overloaded            too much waits to be sent on (retry)             529  529
 
 Codes are Moonraker's habit (behaviours.md section 6): the HTTP status is the JSON-RPC code, except 404 and 401.
 """
@@ -152,6 +153,12 @@ class OutOfSpace(BusError):
     """The disk is full; reads and the emergency stop still work."""
 
     code, status, retryable = 507, 507, True
+
+
+class Overloaded(BusError):
+    """Too much is on its way out already."""
+
+    code, status, retryable = 529, 529, True
 
 
 def to_rpc(error: BusError) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from .agent import Components, Connection, Watcher
+from .agent import Actor, Components, Connection, Watcher
 from .envelope import dumps
 from .errors import InvalidParams, NotFound
 from .exchange import Exchange
@@ -16,6 +16,7 @@ from .log import Excerpt, StoredEvent
 from .message import Message
 from .router import Router
 from .session import LocalSession
+from .standin import StandIn
 from .supervisor import Supervisor
 from .topics import Topics
 
@@ -26,6 +27,7 @@ class BrokerHost:
     def __init__(
         self,
         router: Router,
+        standin: StandIn,
         journal: Journal,
         folds: Folds,
         components: Mapping[str, Sequence[str]],
@@ -33,6 +35,7 @@ class BrokerHost:
     ) -> None:
         self.supervisor: Supervisor | None = None
         self._router = router
+        self.standin = standin
         self._journal = journal
         self._folds = folds
         self._named = components
@@ -59,6 +62,16 @@ class BrokerHost:
     def websockets(self) -> int:
         """How many of them are websockets."""
         return self._router.connections.websockets
+
+    async def publish(
+        self, actor: Actor, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False, uplink: str | None = None
+    ) -> None:
+        """Publishes for somebody, here or on the broker of an uplink."""
+        await self.standin.publish(actor, topic, payload, qos=qos, retain=retain, uplink=uplink)
+
+    async def listen(self, actor: Actor, topic: str, *, qos: int = 0, uplink: str | None = None) -> bytes:
+        """What is retained on a topic, or the next message there."""
+        return await self.standin.listen(actor, topic, qos=qos, uplink=uplink)
 
     def components(self) -> Components:
         """Names of what runs, names of what failed, and warnings."""

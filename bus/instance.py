@@ -33,6 +33,7 @@ from .reload import reload_on_hangup
 from .router import Router
 from .session import LocalSession
 from .session_store import map_bytes
+from .standin import StandIn
 from .supervisor import Supervisor, required_rows
 from .topics import Topics
 
@@ -114,7 +115,8 @@ async def running(plan: Plan) -> AsyncIterator[str]:
         await journal.ask(lambda _: folds.restore(journal.head))
         router = await _router(plan, exchange, topics, journal)
         components = {**{kind.name: kind.components for kind, _ in plan.agents}, **plan.remote}
-        host = BrokerHost(router, journal, folds, components, plan.failed)
+        standin = StandIn(exchange, topics, plan.config.groups)
+        host = BrokerHost(router, standin, journal, folds, components, plan.failed)
         _report(store, host)
         mqtt = plan.config.mqtt
         session = LocalSession(exchange, Identity("printbus", Role.BUS, transport="local"), qos=mqtt.default_qos)
@@ -207,7 +209,8 @@ def _uplinks(
     from .uplink import Home, start_uplinks  # with aiomqtt, which takes its time and memory
 
     home = Home(exchange, router, topics, plan.config.groups, boot, host.warn)
-    return start_uplinks(tasks, plan.broker.uplinks, home)
+    started, host.standin.uplinks = start_uplinks(tasks, plan.broker.uplinks, home)
+    return started
 
 
 async def _bridge(plan: Plan, exchange: Exchange, topics: Topics, authenticator: KeyedNetworks) -> Any:

@@ -25,7 +25,7 @@ from .origins import Answer, Origin, Origins
 from .pending import Flow, Pending
 from .ports import LocalPort, Port, RemotePort
 from .session import LocalSession
-from .topics import REQUEST, Topics
+from .topics import Topics, group_request
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ class Router:
         """Serves until cancelled."""
         async with asyncio.TaskGroup() as self._batches:
             topics = self.topics
-            for shared in (topics.request, *(f"{group}/{REQUEST}" for group in self._groups)):
+            for shared in (topics.request, *map(group_request, self._groups)):
                 self.session.subscribe(shared, self._on_shared)
             self.session.subscribe(topics.private_requests, self._on_private)
             self.session.subscribe(topics.rpc_requests, self._on_rpc)

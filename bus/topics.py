@@ -5,6 +5,10 @@ import re
 INSTANCE = re.compile(r"[A-Za-z0-9_-]+")
 REQUEST = "moonraker/api/request"
 RESPONSE = "moonraker/api/response"
+# What follows the instance in all topics of ours.
+OWN_LEVELS = frozenset(
+    ("", "agent", "connection", "event", "files", "klipper", "klippy", "log", "moonraker", "reply", "rpc", "state")
+) | {"uplink"}
 
 
 def quote(name: str) -> str:
@@ -15,6 +19,17 @@ def quote(name: str) -> str:
 
 
 _UNSAFE = re.compile(r"[%+#/\x00-\x1f\x7f]")
+
+
+def is_own(instance: str, topic: str) -> bool:
+    """Whether a topic is one of those to which the program itself gives a meaning, or one of the broker's."""
+    first, _, rest = topic.partition("/")
+    return topic.startswith("$") or (first == instance and rest.partition("/")[0] in OWN_LEVELS)
+
+
+def group_request(group: str) -> str:
+    """Where requests to all instances of a group go."""
+    return f"{group}/{REQUEST}"
 
 
 class Topics:

@@ -10,6 +10,7 @@ from .client import VERSION_REFUSED, Link, LinkLost, Terms, connected
 from .dialects import DIALECTS
 from .discovery import Discovery
 from .downlink import Downlink
+from .errands import Errands
 from .mirror import FOREIGN, Mirror
 from .outbox import Outbox
 from .peering import OFFLINE, Parts, Peering
@@ -77,6 +78,7 @@ class Uplink:
         )
         self._client_id = f"{FOREIGN}{instance}-{name}-{home.boot[:12]}"
         self._versions = Versions(settings.kind)
+        self.errands = Errands(self._parts, lambda: self._versions.five)
         self._backoff = FIRST_BACKOFF
         self._brief = 0
         self._up_since: float | None = None
@@ -167,9 +169,8 @@ class Uplink:
 
 def start_uplinks(
     tasks: asyncio.TaskGroup, uplinks: Mapping[str, UplinkSettings], home: Home
-) -> list["asyncio.Task[None]"]:
-    """Starts all uplinks of the settings; they end by being cancelled."""
-    return [
-        tasks.create_task(Uplink(name, settings, home).run(), name=f"uplink {name}")
-        for name, settings in uplinks.items()
-    ]
+) -> tuple[list["asyncio.Task[None]"], dict[str, Errands]]:
+    """Starts all uplinks of the settings, which end by being cancelled; answers also what runs errands on each."""
+    made = {name: Uplink(name, settings, home) for name, settings in uplinks.items()}
+    started = [tasks.create_task(uplink.run(), name=f"uplink {name}") for name, uplink in made.items()]
+    return started, {name: uplink.errands for name, uplink in made.items()}

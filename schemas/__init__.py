@@ -1,9 +1,9 @@
 """What is said on the bus: the method table, models and notifications."""
 
-from . import datastore, extensions, klippy, printer, rpc, server
+from . import datastore, extensions, klippy, mqtt, printer, rpc, server
 from .base import AnyMethod, Arguments, Flags, Method, Model, NoParams, Notification, Params, Permission, Table, table
 
-NAMESPACES = (datastore, extensions, klippy, printer, rpc, server)
+NAMESPACES = (datastore, extensions, klippy, mqtt, printer, rpc, server)
 METHODS = table(*NAMESPACES)
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "datastore",
     "extensions",
     "klippy",
+    "mqtt",
     "printer",
     "rpc",
     "server",

@@ -39,9 +39,11 @@ FAILURES = {
         Failure("Unavailable", 503, 503, "What is needed is down or busy.", True),
         Failure("Timeout", 504, 504, "No answer within the method's deadline.", True),
         Failure("OutOfSpace", 507, 507, "The disk is full; reads and the emergency stop still work.", True),
+        Failure("Overloaded", 529, 529, "Too much is on its way out already.", True),
     )
 }
 KLIPPY = "klippy"  # the agent that passes Klipper's refusals on
+MQTTGATE = "mqttgate"  # the one that hands messages to other brokers
 
 
 def failures_of(row: AnyMethod) -> Iterator[Failure]:
@@ -61,6 +63,7 @@ def _happens(row: AnyMethod) -> dict[str, bool]:
         "Conflict": row.flags.changes,
         "Internal": True,
         "Unavailable": True,
-        "Timeout": row.deadline is not None,
+        "Timeout": row.deadline is not None or "timeout" in row.params.model_fields,
         "OutOfSpace": row.flags.changes and not row.flags.urgent,
+        "Overloaded": row.owner == MQTTGATE and row.flags.changes,
     }

@@ -30,7 +30,7 @@ _KLIPPY = {
 _SERVER = {
     "klippy_connected": True,
     "klippy_state": "ready",
-    "components": ["application", "jsonrpc", "websockets", "mqtt", "klippy_connection", "klippy_apis"],
+    "components": ["application", "jsonrpc", "websockets", "klippy_connection", "klippy_apis", "mqtt"],
     "failed_components": [],
     "registered_directories": [],
     "warnings": [],
@@ -39,7 +39,7 @@ _SERVER = {
     "missing_klippy_requirements": [],
     "api_version": [1, 5, 0],
     "api_version_string": "1.5.0",
-    "plugins": ["application", "jsonrpc", "websockets", "mqtt", "klippy_connection", "klippy_apis"],
+    "plugins": ["application", "jsonrpc", "websockets", "klippy_connection", "klippy_apis", "mqtt"],
     "failed_plugins": [],
 }
 _ASKED = {"extruder": ["temperature", "target"], "print_stats": None}
@@ -106,6 +106,10 @@ EXAMPLES: Mapping[str, Example] = {
     ),
     "connection.send_event": Example({"event": "lamp_on", "data": {"lamp": 1}}),
     "connection.register_remote_method": Example({"method_name": "set_lamp"}),
+    "server.mqtt.publish": Example({"topic": "home/lamp/set", "payload": {"on": True}}, {"topic": "home/lamp/set"}),
+    "server.mqtt.subscribe": Example(
+        {"topic": "home/lamp", "timeout": 5}, {"topic": "home/lamp", "payload": {"on": True}}
+    ),
     "events.read": Example({"since": 6, "since_time": 1760000000, "limit": 1}, {"events": [_BEGUN], "head": 12}),
     "events.append": Example(
         {"stream": "print", "events": [_FACT], "append_id": "6f0cdb2e-43a2-4a2c-9d4b-0b5bd3b1f1f5"}, {"seq": 7}

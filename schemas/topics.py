@@ -205,6 +205,7 @@ TOPICS = {
                 "klippy/server": state.Klippy,
                 "klippy/last_print": state.LastPrint,
                 "extensions/remote_methods": state.RemoteMethods,
+                "mqttgate/remote_methods": state.RemoteMethods,
             },
             True,
         ),

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from bus.access import AccessRules, Identity, Role
-from bus.agent import Agent, Connection, Settings, Watcher
+from bus.agent import Actor, Agent, Connection, Settings, Watcher
 from bus.audit import Audit
 from bus.errors import NotFound
 from bus.exchange import Exchange
@@ -107,6 +107,15 @@ class NoHost:
     def websockets(self) -> int:
         """None."""
         return 0
+
+    async def publish(
+        self, actor: Actor, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False, uplink: str | None = None
+    ) -> None:
+        """Nowhere."""
+
+    async def listen(self, actor: Actor, topic: str, *, qos: int = 0, uplink: str | None = None) -> bytes:
+        """Nothing comes."""
+        return b""
 
     def components(self) -> tuple[list[str], list[str], list[str]]:
         """Nothing."""

@@ -79,6 +79,11 @@ class Foreign:
             probe.settimeout(1)
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
+    def send(self, number: int) -> None:
+        """Stops or continues it, as its owner's shell would."""
+        if self._process is not None:
+            os.killpg(self._process.pid, number)
+
     def stop(self, number: int = signal.SIGTERM) -> None:
         """Ends it."""
         process, self._process = self._process, None
@@ -186,7 +191,7 @@ class Far:
         """What came on a topic."""
         return [bytes(message.payload) for message in self.seen if message.topic.value == topic]
 
-    async def ask(self, topic: str, answers: str, method: str | None = None, number: int = 1, **params: Any) -> Any:
+    async def ask(self, topic: str, answers: str, method: str | None = None, /, number: int = 1, **params: Any) -> Any:
         """A request and its answer."""
         request = {"jsonrpc": "2.0", "method": method, "params": params, "id": number}
         await self.client.publish(topic, orjson.dumps({k: v for k, v in request.items() if v is not None}), 1)

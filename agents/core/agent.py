@@ -22,7 +22,7 @@ class Core(Agent):
     """Answers for the server as a whole."""
 
     name = "core"
-    components = ("application", "jsonrpc", "websockets", "mqtt")
+    components = ("application", "jsonrpc", "websockets")
     beside_broker = True
 
     def __init__(self, bus: Bus, settings: Settings, host: Host | None = None) -> None:

@@ -16,7 +16,7 @@ from pydantic import TypeAdapter
 from websockets.sync.client import connect
 
 from bus import errors
-from bus.topics import Topics
+from bus.topics import Topics, is_own
 from schemas import METHODS
 from schemas.documents import DOCUMENTS, GENERATED, text_of
 from schemas.errors import FAILURES
@@ -144,6 +144,14 @@ def test_topics_are_those_that_the_bus_uses() -> None:
     addresses = [pattern_of(topic.address) for topic in TOPICS.values()]
     assert len(made) >= 14
     assert [topic for topic in made if not any(address.fullmatch(topic) for address in addresses)] == []
+
+
+def test_all_topics_of_the_instance_are_known_as_its_own() -> None:
+    """Nobody else may have something published there in his place."""
+    own = [topic.address for topic in TOPICS.values() if topic.address.startswith("{instance}/")]
+    assert [address for address in own if not is_own("{instance}", address)] == []
+    assert [topic for topic in ("i2/klipper/status", "home/i", "i/lamp/set") if is_own("i", topic)] == []
+    assert is_own("i", "i") and is_own("i", "$SYS/broker/uptime")
 
 
 @pytest.mark.parametrize("name", sorted(EXAMPLES))

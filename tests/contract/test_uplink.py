@@ -16,6 +16,7 @@ from bus import client
 from bus.access import AccessRules, TrustedNetworks
 from bus.broker import Broker
 from bus.dialects import DIALECTS, Kind
+from bus.errors import Unavailable
 from bus.exchange import Exchange
 from bus.listeners import BrokerSettings, Listener
 from bus.rule_file import Rule, RuleSet
@@ -55,6 +56,43 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Foreign]:
     kind = "mosquitto" if "mosquitto" in INSTALLED else "printbus"
     with foreign(kind, tmp_path_factory.mktemp("plain")) as running:
         yield running
+
+
+def test_errands_find_the_names_that_topics_have_there(broker: Foreign, run: Run[None]) -> None:
+    """Some brokers cannot carry every character, but callers always use the plain name."""
+    topic = "home/my lamp.left/state"
+    encoded = {"nats": "home/my%20lamp%2Eleft/state", "rabbitmq": "home/my lamp%2Eleft/state"}.get(broker.kind, topic)
+
+    async def scenario() -> None:
+        async with joined(settings_for(broker)) as here, far(broker, encoded) as other:
+            errands = here.uplink.errands
+            await errands.publish(topic, b"on", qos=1, retain=True)
+            await other.value(encoded, b"on")
+            assert await errands.first(topic, qos=1) == b"on"
+            await errands.publish(topic, b"", qos=0, retain=True)
+            await other.value(encoded, b"")
+            first = asyncio.create_task(errands.first(topic, qos=0), name="first")
+            while not first.done():
+                await other.client.publish(encoded, b"off", 0)
+                await asyncio.sleep(0.05)
+            assert await first == b"off"
+
+    run(scenario())
+
+
+def test_an_errand_says_why_it_came_to_nothing(tmp_path: Path, run: Run[None]) -> None:
+    """A subscription that the other broker refuses would wait for ever."""
+    with foreign("printbus", tmp_path / "broker", instance="farm") as broker:
+
+        async def scenario() -> None:
+            async with joined(settings_for(broker)) as here:
+                with pytest.raises(Unavailable, match="refuses the subscription"):
+                    await here.uplink.errands.first("farm/reply/somebody", qos=0)
+            async with joined(settings_for(broker, kind="auto"), wait=False) as here:
+                with pytest.raises(Unavailable, match="not been up yet"):
+                    await here.uplink.errands.publish("home/lamp", b"on", qos=0, retain=False)
+
+        run(scenario())
 
 
 def test_state_is_kept_up_there_and_cleared_with_ours(broker: Foreign, run: Run[None]) -> None:
