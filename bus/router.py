@@ -87,8 +87,13 @@ class Router:
 
     @staticmethod
     def urgent(message: Message) -> bool:
-        """Whether a message may hold an emergency stop and is to be handled during its delivery."""
-        return message.topic.endswith("/printer/emergency_stop") or b"printer.emergency_stop" in message.payload
+        """Whether a message is to be handled during its delivery: one that may hold an emergency stop.
+
+        Or one that announces a client, whose first request may be that; that it has gone has to wait for its requests.
+        """
+        if message.topic.endswith("/printer/emergency_stop") or b"printer.emergency_stop" in message.payload:
+            return True
+        return "/connection/" in message.topic and b'"open":true' in message.payload
 
     def overflow(self, message: Message) -> None:
         """A request that finds the inbox full is refused at once."""
