@@ -279,7 +279,9 @@ def on_house(broker: Foreign, topic: str, payload: bytes) -> None:
     asyncio.run(say())
 
 
-@pytest.mark.parametrize("qos", [0, 1, 2])
+@pytest.mark.parametrize(
+    ("ask_house", "qos"), [("http", 0), ("websocket", 1), ("mqtt", 2), ("unix", 1)], indirect=["ask_house"]
+)
 def test_a_named_uplink_is_published_to_and_listened_on(house: House, ask_house: Ask, qos: int) -> None:
     there = {"uplink": "house", "qos": qos}
     lamp = {"topic": "home/lamp", "payload": {"on": qos}, "retain": True, "timeout": 10, **there}
@@ -295,7 +297,7 @@ def test_a_named_uplink_is_published_to_and_listened_on(house: House, ask_house:
 
     asyncio.run(look())
     assert ask_house(PUBLISH, {"topic": "home/lamp", "retain": True, "timeout": 10, **there})["result"]
-    assert ask_house(SUBSCRIBE, {"topic": "home/lamp", "timeout": 0.5, **there})["error"]["code"] == 504
+    assert ask_house(SUBSCRIBE, {"topic": "home/lamp", "timeout": 0.3, **there})["error"]["code"] == 504
     with background(ask_house, SUBSCRIBE, topic="home/door", timeout=10, **there) as answer:
         found = until_answered(answer, lambda: on_house(house.broker, "home/door", b"open"))
     assert found["result"] == {"topic": "home/door", "payload": "open"}
