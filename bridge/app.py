@@ -1,8 +1,10 @@
 """The bridge put together: what a session of the bus offers, over HTTP and websockets."""
 
 import asyncio
+import logging
 from collections import Counter
 from pathlib import Path
+from ssl import SSLContext
 
 from bus.calls import Caller, Received, Session
 from bus.topics import Topics
@@ -16,11 +18,15 @@ from .door import Door
 from .jsonrpc import JsonRpc
 from .mqtt_socket import MqttFactory
 from .requests import Request
+from .rest import Rest
 from .routes import routes_of
 from .server import Server
 from .settings import BridgeSettings
+from .tls import certificate, context
 from .tunnels import Tunnels
 from .unix_socket import SOCKET, UnixServer
+
+log = logging.getLogger(__name__)
 
 PING_EVERY = 20.0  # seconds; who has not answered by the next ping is cut
 
@@ -51,10 +57,15 @@ class Bridge:
         commands = Commands(self._caller, settings.max_requests)
         routes = routes_of(METHODS, commands, self._clients, self._check)
         jsonrpc = JsonRpc(self._clients, settings.max_requests)
-        app = Application(routes, self._gate, jsonrpc)
-        self._server = Server(app, self._door.connection, settings.host, settings.port)
+        rest = Rest(settings, self._gate, commands)
+        self._app = Application(routes, self._gate, jsonrpc, rest, settings.prefix)
+        self._settings = settings
+        self._certificate = certificate(settings, data)
+        self._servers: list[Server] = []
         self._pings: asyncio.Task[None] | None = None
-        self.url = ""
+        self.urls: list[str] = []
+        self.ports: dict[str, int] = {}
+        self.warning: str | None = None  # why there is no HTTPS although there is a certificate
 
     @property
     def connections(self) -> int:
@@ -74,19 +85,36 @@ class Bridge:
         """
         return True
 
+    @property
+    def url(self) -> str:
+        """Where HTTP answers."""
+        return self.urls[0] if self.urls else ""
+
     async def start(self) -> None:
-        """Listens and answers; `url` then says where. Raises OSError where the address is taken."""
-        host, port = self._server.bind()
-        self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        """Listens and answers; `urls` and `ports` then say where. Raises OSError where the address is taken."""
+        self._listen("http", self._settings.port)
+        if self._certificate is not None:
+            try:
+                self._listen("https", self._settings.ssl_port, context(*self._certificate))
+            except OSError as error:
+                self.warning = f"There is no HTTPS: {error}"
+                log.warning("%s", self.warning)
         self._clients.start()
         self._tunnels.start()
-        await self._server.start()
+        for server in self._servers:
+            await server.start()
         if self._unix is not None:
             await self._unix.start()
         self._pings = asyncio.create_task(self._ping(), name="bridge: pings")
 
-    async def stop(self) -> None:
-        """Fails what waits, closes all websockets (1001) and stops listening."""
+    def _listen(self, name: str, port: int, tls: SSLContext | None = None) -> None:
+        server = Server(self._app, self._door.connection, self._settings.host, port, tls)
+        url, self.ports[name] = server.bind()
+        self._servers.append(server)
+        self.urls.append(url + self._settings.prefix)
+
+    async def stop(self, *, restarting: bool = False) -> None:
+        """Fails what waits, ends all websockets (1001, or unsaid where a restart follows) and stops listening."""
         if self._pings is not None:
             self._pings.cancel()
             await asyncio.wait([self._pings])
@@ -95,8 +123,10 @@ class Bridge:
         self._clients.fail()
         if self._unix is not None:
             await self._unix.stop()
-        await self._door.close()
-        await self._server.stop()
+        await self._door.close(say=not restarting)
+        for server in self._servers:
+            await server.stop()
+        self._servers = []
 
     def lost(self) -> None:
         """The session has lost the broker: what waits fails, and websockets are closed: their requests are lost."""
@@ -118,4 +148,5 @@ class Bridge:
         while True:
             await asyncio.sleep(PING_EVERY)
             self._door.ping()
-            self._server.sweep()
+            for server in self._servers:
+                server.sweep()

@@ -1,19 +1,14 @@
-"""The HTTP application: a table of exact paths in front, Starlette behind it for the rest."""
+"""The HTTP application: a table of exact paths in front, and what answers the rest behind it."""
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.requests import Request as StarletteRequest
-from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from bus.errors import BusError, Internal, MethodNotAllowed, NotFound
+from bus.errors import BusError, Internal, MethodNotAllowed
 
 from .answers import HTML, JSON, failure, preflight, respond, respond_early, success
 from .auth import Gate, Seen, watched
-from .pages import page_routes
 from .requests import Request
 from .routes import Endpoint, Routes
 
@@ -24,23 +19,30 @@ CORS_HEADERS = (
     b"access-control-allow-headers",
     b"Origin, Accept, Content-Type, X-Requested-With, X-CRSF-Token, Authorization, X-Access-Token, X-Api-Key",
 )
-NOT_FOUND, TOO_LARGE = 404, 413
+TOO_LARGE = 413
+NOWHERE = "//"  # a path that no route has
 
 Header = tuple[bytes, bytes]
 JsonRpc = Callable[[Request], Awaitable[bytes]]
 
 
 class Application:
-    """An ASGI application; `jsonrpc` answers `POST /server/jsonrpc`, whose answers have no envelope."""
+    """An ASGI application; `jsonrpc` answers `POST /server/jsonrpc`, whose answers have no envelope.
 
-    def __init__(self, routes: Routes, gate: Gate, jsonrpc: JsonRpc) -> None:
+    Everything is below `prefix`; `rest` answers what has no row in the table.
+    """
+
+    def __init__(self, routes: Routes, gate: Gate, jsonrpc: JsonRpc, rest: ASGIApp, prefix: str = "") -> None:
         self._routes = routes
         self._gate = gate
         self._jsonrpc = jsonrpc
-        self._rest = rest()
+        self._rest = rest
+        self._prefix = prefix
         self._routes.add("POST", "/server/jsonrpc", jsonrpc)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._prefix:
+            scope["path"] = _below(self._prefix, scope["path"])
         verbs = self._routes.find(scope["path"])
         if verbs is None:
             return await self._rest(scope, receive, send)
@@ -83,21 +85,8 @@ class Application:
         return await respond(send, status, body, *shared, (b"allow", ", ".join(sorted(verbs)).encode()))
 
 
-def rest() -> ASGIApp:
-    """What has no row in the table; its errors have the same shape."""
-    return Starlette(routes=page_routes(), exception_handlers={HTTPException: _refused, Exception: _failed})
-
-
-async def _refused(_: StarletteRequest, error: Exception) -> Response:
-    missing = isinstance(error, HTTPException) and error.status_code == NOT_FOUND
-    return _shown(NotFound("Not Found") if missing else MethodNotAllowed("Method Not Allowed"))
-
-
-async def _failed(request: StarletteRequest, error: Exception) -> Response:
-    log.error("%s failed", request.url.path.encode("unicode_escape").decode(), exc_info=error)
-    return _shown(Internal("Internal error"))
-
-
-def _shown(error: BusError) -> Response:
-    status, body = failure(error)
-    return Response(body, status, media_type="application/json; charset=UTF-8")
+def _below(prefix: str, path: str) -> str:
+    """The path as the routes know it; `NOWHERE` where it is not below the prefix."""
+    if path == prefix:
+        return "/"
+    return path.removeprefix(prefix) if path.startswith(f"{prefix}/") else NOWHERE

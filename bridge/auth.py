@@ -25,6 +25,9 @@ WATCHED = (
 )
 # Nobody can register a public name below these, so a page elsewhere cannot make one point here (DNS rebinding).
 PRIVATE_SUFFIXES = (".local", ".localhost", ".localdomain", ".lan", ".home", ".internal", ".intranet", ".home.arpa")
+PLAIN_URL = re.compile(
+    r"https?://[A-Za-z0-9.:\[\]_-]+([/?#][!-~]*)?", re.IGNORECASE
+)  # no user, no \\, no control characters
 KEPT = 1000  # decisions remembered per kind
 
 
@@ -39,6 +42,21 @@ def _parsed(text: str) -> Address | None:
     except ValueError:
         return None
     return getattr(found, "ipv4_mapped", None) or found
+
+
+def origin_of(url: str) -> str | None:
+    """Scheme, host and port of an address for browsers, which read the same in it; None where that is in doubt."""
+    if not PLAIN_URL.fullmatch(url):
+        return None
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return None
+    if parts.hostname is None:
+        return None
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return f"{parts.scheme}://{host}" + (f":{port}" if port is not None else "")
 
 
 def _host_of(origin: str) -> str | None:
@@ -92,16 +110,17 @@ class Gate:
             return False
         if host == _host_of("//" + seen.get(b"host", b"").decode("latin-1")):
             return True
-        return host == "localhost" or self._is_trusted(host) or self._is_configured(text)
+        return host == "localhost" or self._is_trusted(host) or self.is_configured(text)
 
     def shares(self, origin: bytes) -> bool:
         """Whether a page may read answers (CORS): off unless domains are configured."""
         if self._domains is None:
             return False
         text = origin.decode("latin-1")
-        return self._is_configured(text) or self._is_trusted(_host_of(text) or "")
+        return self.is_configured(text) or self._is_trusted(_host_of(text) or "")
 
-    def _is_configured(self, origin: str) -> bool:
+    def is_configured(self, origin: str) -> bool:
+        """Whether an origin is one of `cors_domains`."""
         return self._domains is not None and self._domains.fullmatch(origin) is not None
 
     def _forwarded(self, peer: str, seen: Seen) -> str:

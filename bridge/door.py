@@ -69,10 +69,16 @@ class Door:
         if not self._open:
             self._empty.set()
 
-    async def close(self) -> None:
-        """Closes all websockets (1001); who has not gone after `CLOSE_SECONDS` is cut."""
+    async def close(self, *, say: bool = True) -> None:
+        """Closes all websockets (1001); who has not gone after `CLOSE_SECONDS` is cut.
+
+        Without a word where we are back in a moment: Mainsail and Fluidd connect again only after an unclean end.
+        """
         for wire in list(self._open):
-            wire.close(GOING_AWAY, "the server is stopping")
+            if say:
+                wire.close(GOING_AWAY, "the server is stopping")
+            else:
+                wire.drop()
         try:
             async with asyncio.timeout(CLOSE_SECONDS):
                 while self._open:
@@ -98,11 +104,13 @@ class Door:
         self.counters["slow_readers"] += 1
 
     def _path(self, handshake: Handshake) -> Callable[[Handshake, WebSocket, str], Talk]:
-        if handshake.path == RPC_PATH:
+        prefix = self._settings.prefix
+        path = handshake.path.removeprefix(prefix) if handshake.path.startswith(prefix) else ""
+        if path == RPC_PATH:
             return self._enter_rpc
-        if handshake.path == MQTT_PATH and self._mqtt is not None and SUBPROTOCOL in handshake.subprotocols:
+        if path == MQTT_PATH and self._mqtt is not None and SUBPROTOCOL in handshake.subprotocols:
             return self._enter_mqtt
-        if handshake.path == TUNNEL_PATH:
+        if path == TUNNEL_PATH:
             return self._enter_tunnel
         raise NotFound("Not Found")
 

@@ -20,6 +20,7 @@ FILES = (
     | {f"/docs/{name}": GENERATED / name for name in DOCUMENTS}
 )
 KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".json": "application/json"}
+LINKING = (".html", ".js")  # files that name others
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -32,14 +33,16 @@ HEADERS = {
 }
 
 
-def page_routes() -> list[Route]:
+def page_routes(prefix: str) -> list[Route]:
     """A route per file; they say the same of every installation, so anybody may read them."""
-    return [Route(path, _serving(file)) for path, file in FILES.items()]
+    return [Route(path, _serving(file, prefix.encode())) for path, file in FILES.items()]
 
 
-def _serving(file: Path) -> Callable[[Request], Awaitable[Response]]:
+def _serving(file: Path, prefix: bytes) -> Callable[[Request], Awaitable[Response]]:
     async def serve(_: Request) -> Response:
         body = await asyncio.to_thread(file.read_bytes)
+        if prefix and file.suffix in LINKING:
+            body = body.replace(b'"/docs', b'"%b/docs' % prefix)
         return Response(body, headers=HEADERS, media_type=f"{KINDS[file.suffix]}; charset=UTF-8")
 
     return serve

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import ssl
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -16,7 +17,14 @@ STOP_WAIT = 1  # seconds for answers under way when the server stops
 class Server:
     """Serves one application on one address; `websocket` makes the protocol of an upgraded connection."""
 
-    def __init__(self, app: ASGIApp, websocket: Callable[..., asyncio.Protocol], host: str, port: int) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        websocket: Callable[..., asyncio.Protocol],
+        host: str,
+        port: int,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self._config = uvicorn.Config(
             cast(Any, app),
             ws=cast(type[asyncio.Protocol], websocket),
@@ -29,6 +37,7 @@ class Server:
             backlog=BACKLOG,
             timeout_keep_alive=KEEP_ALIVE,
         )
+        self._tls = tls
         self._host = host
         self._port = port
         self._socket: socket.socket | None = None
@@ -37,17 +46,19 @@ class Server:
         self._idle: dict[object, object] = {}
 
     def bind(self) -> tuple[str, int]:
-        """Takes the address, from when on connections queue; what was bound. Raises OSError."""
+        """Takes the address, from when on connections queue; its URL and port. Raises OSError."""
         family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
         self._socket = socket.create_server((self._host, self._port), family=family, backlog=BACKLOG)
         host, port = self._socket.getsockname()[:2]
-        return str(host), int(port)
+        scheme = "http" if self._tls is None else "https"
+        return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}", int(port)
 
     async def start(self) -> None:
         """Answers from now on."""
         assert self._socket is not None, "bind first"  # noqa: S101
         # The steps of `Server.serve` without its signal handlers: signals belong to the program.
         self._config.load()
+        self._config.ssl = self._tls
         self._server = uvicorn.Server(self._config)
         self._server.lifespan = self._config.lifespan_class(self._config)
         await self._server.startup(sockets=[self._socket])

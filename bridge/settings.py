@@ -1,6 +1,20 @@
 """What can be configured about the bridge."""
 
-from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork
+import re
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, IPvAnyNetwork, model_validator
+
+PREFIX = re.compile(r"[A-Za-z0-9_.~-]+(/[A-Za-z0-9_.~-]+)*")
+
+
+def _prefix(text: str) -> str:
+    """`/name` of name, /name or /name/."""
+    bare = text.strip("/")
+    if not PREFIX.fullmatch(bare) or {".", ".."} & {*bare.split("/")}:
+        raise ValueError("expected a path such as 'printer1', of letters, digits and . _ ~ -")
+    return f"/{bare}"
 
 
 class BridgeSettings(BaseModel):
@@ -10,6 +24,14 @@ class BridgeSettings(BaseModel):
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(7125, ge=0, le=65535, description="0 picks a free port.")
+    ssl_port: int = Field(7130, ge=0, le=65535, description="The same for HTTPS, where there is a certificate.")
+    ssl_certificate_path: Path | None = Field(
+        None, description="PEM, with the chain; default certs/moonraker.cert in the data folder, where that is there."
+    )
+    ssl_key_path: Path | None = Field(None, description="Its key without a password; default certs/moonraker.key.")
+    route_prefix: Annotated[str, AfterValidator(_prefix)] | None = Field(
+        None, description="The path below which everything is served, for several servers behind one proxy."
+    )
     trusted_clients: tuple[IPvAnyNetwork, ...] = Field((), description="Addresses and ranges with full rights.")
     proxies: tuple[IPvAnyNetwork, ...] = Field((), description="Reverse proxies whose forwarding headers are believed.")
     cors_domains: tuple[str, ...] = Field(
@@ -20,3 +42,14 @@ class BridgeSettings(BaseModel):
     max_websockets_per_address: int = Field(250, ge=1, description="Open websockets of one address.")
     max_requests: int = Field(10_000, ge=1, description="HTTP requests that wait for an answer; more are refused.")
     unix_socket: bool = Field(True, description="JSON-RPC on comms/moonraker.sock in the data folder, without a login.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if (self.ssl_certificate_path is None) != (self.ssl_key_path is None):
+            raise ValueError("ssl_certificate_path and ssl_key_path belong together")
+        return self
+
+    @property
+    def prefix(self) -> str:
+        """What all paths begin with; empty where it is nothing."""
+        return self.route_prefix or ""

@@ -183,6 +183,12 @@ class WebSocket(asyncio.Protocol):
         else:
             transport.close()
 
+    def drop(self) -> None:
+        """Ends without a closing handshake, once what is queued has been sent."""
+        self._finish()
+        if self._transport is not None:
+            self._transport.close()
+
     def abort(self) -> None:
         """Ends at once, whatever is still queued."""
         self._finish()

@@ -171,6 +171,15 @@ class Host(Protocol):
     def components(self) -> Components:
         """Names of what runs, names of what failed, and warnings."""
 
+    def configuration(self) -> Mapping[str, Any]:
+        """What is configured, as `server.config` answers it."""
+
+    def restart(self) -> None:
+        """Restarts the program, once the caller has been answered."""
+
+    async def roll_log(self) -> None:
+        """Begins a new file of the program's own log; raises OSError."""
+
     async def read_events(self, wanted: Excerpt) -> tuple[Sequence[StoredEvent], int]:
         """Events of an excerpt, and the head of the log."""
 

@@ -14,5 +14,9 @@ class Clock:
         """Seconds that only go forward; comparable within one run."""
         return time.monotonic()
 
+    def stamp(self) -> str:
+        """Local wall time as part of a file name, which sorts by age."""
+        return time.strftime("%Y-%m-%d_%H-%M-%S", time.localtime(self.wall()))
+
 
 SYSTEM = Clock()

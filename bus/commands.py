@@ -4,16 +4,30 @@ import argparse
 import asyncio
 import gc
 import logging
+import os
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 from .config import ConfigError, nearest
 from .errors import BusError
 from .installation import fault
-from .planning import Configuration, access_section, planned
+from .last_working import keep, offer, recall
+from .planning import (
+    BROKER_FILE,
+    PRINTER_FILE,
+    ConfigFiles,
+    Configuration,
+    access_section,
+    planned,
+    planned_before,
+)
+from .program import STOPPING, Program, Stop, run_again
+from .program_log import ProgramLog, machine
 
 log = logging.getLogger(__name__)
 
@@ -28,42 +42,106 @@ def _new_loop() -> asyncio.AbstractEventLoop:
     return uvloop.new_event_loop()
 
 
-def run_until_signal(serve: Callable[[asyncio.Event], Coroutine[Any, Any, int]]) -> int:
-    """Runs a coroutine that ends when the event is set, which SIGTERM and SIGINT do."""
+def run_until_signal(serve: Callable[[Stop], Coroutine[Any, Any, int]]) -> int:
+    """Runs a coroutine that ends when its stop is set, which SIGTERM and SIGINT do."""
 
     async def serving() -> int:
-        stop = asyncio.Event()
+        stop = Stop()
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
+        for number in STOPPING:
+            loop.add_signal_handler(number, stop.signal)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)  # a restart leaves them blocked
         return await serve(stop)
 
     with asyncio.Runner(loop_factory=_new_loop) as runner:
         return runner.run(serving())
 
 
-def _serve(plan: Any) -> int:
+def _serve(options: argparse.Namespace, *, local: bool) -> int:
+    """Runs what is configured or, where that cannot be, what last worked."""
+    try:
+        plan = planned(options, local=local)
+    except ConfigError as error:
+        before = planned_before(options, str(error), local=local)
+        if before is None:
+            raise
+        return _status(_served(before, options)[1])
+    ready, problems = _served(plan, options)
+    if problems and not ready and plan.files != recall(options.data):
+        before = planned_before(options, "; ".join(problems), local=local)
+        problems = problems if before is None else _served(before, options)[1]
+    return _status(problems)
+
+
+def _served(plan: Any, options: argparse.Namespace) -> tuple[bool, list[str]]:
+    """Runs a plan to its end: whether it became ready, and what was wrong. Does not return where it is to restart."""
+    with ProgramLog(options.data, _about(options)) as log_file:
+        program = Program(log_file)
+        problems = _attempt(partial(_serving, plan, program))
+    if program.wants_restart and not problems:
+        run_again(program.ports)
+    return program.ready, problems
+
+
+async def _serving(plan: Any, program: Program, stop: Stop) -> int:
     from .instance import running
 
-    async def serve(stop: asyncio.Event) -> int:
-        async with running(plan) as ready:
-            print(ready, flush=True)
-            await stop.wait()
-        return 0
+    program.stop = stop
+    async with running(plan, program) as ready:
+        program.ready = True
+        _say(ready)
+        await _keep(plan)
+        await stop.wait()
+    return 0
 
-    return _run(serve)
 
-
-def _run(serve: Callable[[asyncio.Event], Coroutine[Any, Any, int]], *refusals: type[Exception]) -> int:
-    """Runs until a signal; what the machine or the broker refuses is one line on standard error and status 1."""
-    expected: tuple[type[Exception], ...] = (OSError, BusError, *refusals)
+def _say(line: str) -> None:
+    """Prints a line, for whoever still reads."""
     try:
-        return run_until_signal(serve)
+        print(line, flush=True)
+    except BrokenPipeError:
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - to the end of the program
+
+
+async def _keep(plan: Any) -> None:
+    if plan.warnings:
+        return
+    try:
+        await asyncio.to_thread(keep, plan.data, plan.files)
+        await asyncio.to_thread(offer, plan.data / "config")
+    except OSError as error:
+        log.warning("the configuration could not be kept for the day when it is broken: %s", reason(error))
+
+
+def _about(options: argparse.Namespace) -> list[str]:
+    from importlib.metadata import version
+
+    files = ConfigFiles(options)
+    paths = ", ".join(str(files.path(name)) for name in (PRINTER_FILE, BROKER_FILE))
+    return [f"printbus {version('printbus')}, {machine()}", f"data in {options.data}, configured by {paths}"]
+
+
+def _run(serve: Callable[[Stop], Coroutine[Any, Any, int]], *refusals: type[Exception]) -> int:
+    """Runs until a signal; what the machine or the broker refuses is one line on standard error and status 1."""
+    return _status(_attempt(serve, *refusals))
+
+
+def _attempt(serve: Callable[[Stop], Coroutine[Any, Any, int]], *refusals: type[Exception]) -> list[str]:
+    """Runs until a signal; answers what the machine or the broker refused."""
+    expected: tuple[type[Exception], ...] = (OSError, BusError, *refusals)
+    problems: list[str] = []
+    try:
+        run_until_signal(serve)
     except* expected as refused:
         log.debug("refused", exc_info=refused)
-        for error in _leaves(refused):
-            print(f"printbus: {reason(error)}", file=sys.stderr)
-    return FAILED_STATUS
+        problems = [reason(error) for error in _leaves(refused)]
+    return problems
+
+
+def _status(problems: Sequence[str]) -> int:
+    for problem in problems:
+        print(f"printbus: {problem}", file=sys.stderr)
+    return FAILED_STATUS if problems else 0
 
 
 def _leaves(group: BaseExceptionGroup[Any]) -> Iterator[BaseException]:
@@ -80,7 +158,7 @@ def reason(error: BaseException) -> str:
 
 def up(options: argparse.Namespace) -> int:
     """Everything in one process."""
-    return _serve(planned(options, local=True))
+    return _serve(options, local=True)
 
 
 def broker(options: argparse.Namespace) -> int:
@@ -91,7 +169,7 @@ def broker(options: argparse.Namespace) -> int:
         options.parser.error(f"unrecognized arguments: {options.action}; the only action is 'check'")
     if options.who or options.topic is not None:
         options.parser.error("--as and --topic belong to 'printbus broker check'")
-    return _serve(planned(options, local=False))
+    return _serve(options, local=False)
 
 
 def _check_access(options: argparse.Namespace) -> int:
@@ -182,7 +260,7 @@ def bridge(options: argparse.Namespace) -> int:
         link.append(made)
         made.lost()  # until the first connect
         await made.start()
-        print(f"printbus ready {made.url}", flush=True)
+        print("printbus ready", *made.urls, flush=True)
         try:
             return await _until(stop, session.run())
         finally:

@@ -1,5 +1,6 @@
 """What stands between the log and the topics beside the broker: published events and folds, and what agents may see."""
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -14,6 +15,7 @@ from .fold import Folds, as_of
 from .journal import Journal
 from .log import Excerpt, StoredEvent
 from .message import Message
+from .program import Program
 from .router import Router
 from .session import LocalSession
 from .standin import StandIn
@@ -32,6 +34,7 @@ class BrokerHost:
         folds: Folds,
         components: Mapping[str, Sequence[str]],
         failed: Mapping[str, str],
+        program: Program,
     ) -> None:
         self.supervisor: Supervisor | None = None
         self._router = router
@@ -40,6 +43,7 @@ class BrokerHost:
         self._folds = folds
         self._named = components
         self._failed = failed
+        self._program = program
         self._warnings: dict[str, str] = {}
         self._shown: tuple[frozenset[str], Components] | None = None
 
@@ -90,6 +94,20 @@ class BrokerHost:
         else:
             self._warnings[about] = text
         self._shown = None
+
+    def configuration(self) -> Mapping[str, Any]:
+        """What is configured, as `server.config` answers it."""
+        return self._program.configuration()
+
+    def restart(self) -> None:
+        """Begins anew, once the caller has been answered."""
+        self._program.restart()
+
+    async def roll_log(self) -> None:
+        """Begins a new file of the program's own log; raises OSError."""
+        if self._program.log_file is None:
+            raise OSError("The server writes no log file")
+        await asyncio.to_thread(self._program.log_file.roll)
 
     async def read_events(self, wanted: Excerpt) -> tuple[Sequence[StoredEvent], int]:
         """Events of an excerpt, and the head of the log."""

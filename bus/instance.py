@@ -21,14 +21,17 @@ from .audit import STREAM, Audit
 from .broker import Broker
 from .claims import keep_name
 from .config import PrinterConfig
+from .config_view import shown_configuration
 from .engine import Connection as Wire
 from .exchange import Exchange
 from .fold import Fold, Folds, Snapshots
 from .host import BrokerHost, LogPublisher, sweeper
 from .journal import Journal, Retention
+from .last_working import Files
 from .listeners import BrokerSettings
 from .lmdb_log import LmdbLog
 from .lmdb_store import LmdbStore
+from .program import Program
 from .reload import reload_on_hangup
 from .router import Router
 from .session import LocalSession
@@ -62,6 +65,9 @@ class Plan:
     remote: Mapping[str, Sequence[str]] = field(default_factory=dict)  # components of agents in other processes
     folds: Mapping[type[Fold], str] = field(default_factory=dict)  # with the agent whose state they are
     bridge: Settings | None = None
+    files: Files = field(default_factory=dict)  # the content of the configuration files
+    names: Mapping[str, str] = field(default_factory=dict)  # where they are, as seen from the config folder
+    warnings: Sequence[str] = ()  # about the configuration
 
 
 def make_folders(data: Path) -> Path:
@@ -98,7 +104,7 @@ class KeyedNetworks(TrustedNetworks):
 
 
 @asynccontextmanager
-async def running(plan: Plan) -> AsyncIterator[str]:
+async def running(plan: Plan, program: Program) -> AsyncIterator[str]:
     """Runs the plan; yields the ready line once the listeners answer."""
     own = make_folders(plan.data)
     topics = Topics(plan.config.instance)
@@ -115,9 +121,13 @@ async def running(plan: Plan) -> AsyncIterator[str]:
         await journal.ask(lambda _: folds.restore(journal.head))
         router = await _router(plan, exchange, topics, journal)
         components = {**{kind.name: kind.components for kind, _ in plan.agents}, **plan.remote}
+        program.configuration = partial(shown_configuration, plan)
         standin = StandIn(exchange, topics, plan.config.groups)
-        host = BrokerHost(router, standin, journal, folds, components, plan.failed)
+        host = BrokerHost(router, standin, journal, folds, components, plan.failed, program)
         _report(store, host)
+        for number, warning in enumerate(plan.warnings):
+            log.error("%s", warning)
+            host.warn(f"configuration {number}", warning)
         mqtt = plan.config.mqtt
         session = LocalSession(exchange, Identity("printbus", Role.BUS, transport="local"), qos=mqtt.default_qos)
         session.subscribe(topics.agents, sweeper(session, exchange, topics))
@@ -131,7 +141,8 @@ async def running(plan: Plan) -> AsyncIterator[str]:
             ).start()
             session.publish(topics.server_status, b'{"server":"online"}', retain=True)
             started += _uplinks(plan, tasks, exchange, router, topics, host)
-            bridge = await _bridge(plan, exchange, topics, authenticator)
+            bridge = await _bridge(plan, exchange, topics, authenticator, host)
+            program.ports |= _ports(broker, plan, bridge)
             gc.freeze()  # what starting made stays: later collections need not look at it
             gc.enable()
             try:
@@ -139,7 +150,7 @@ async def running(plan: Plan) -> AsyncIterator[str]:
             finally:
                 session.publish(topics.server_status, b'{"server":"offline"}', retain=True)
                 if bridge:
-                    await bridge.stop()
+                    await bridge.stop(restarting=program.wants_restart)
                 for task in started:
                     task.cancel()
         await journal.ask(lambda _: folds.save())
@@ -162,8 +173,15 @@ def _retention(plan: Plan) -> Retention:
 
 def _ready_line(broker: Broker, bridge: Any) -> str:
     host, port = broker.addresses[0][:2]
-    listening = [bridge.url] if bridge else []
+    listening = bridge.urls if bridge else []
     return " ".join(("printbus ready", *listening, f"mqtt://{host}:{port}"))
+
+
+def _ports(broker: Broker, plan: Plan, bridge: Any) -> dict[str, int]:
+    """What is listened on, by listener."""
+    named = [name for name, listener in plan.broker.listeners.items() if listener.type != "unix"]
+    found = {f"mqtt {name}": port for name, (_, port) in zip(named, broker.addresses, strict=True)}
+    return found | (bridge.ports if bridge else {})
 
 
 async def _router(plan: Plan, exchange: Exchange, topics: Topics, journal: Journal) -> Router:
@@ -213,7 +231,9 @@ def _uplinks(
     return started
 
 
-async def _bridge(plan: Plan, exchange: Exchange, topics: Topics, authenticator: KeyedNetworks) -> Any:
+async def _bridge(
+    plan: Plan, exchange: Exchange, topics: Topics, authenticator: KeyedNetworks, host: BrokerHost
+) -> Any:
     if plan.bridge is None:
         return None
     identity = Identity(BRIDGE, Role.BRIDGE, f"bridge:{uuid4().hex}", transport="local")
@@ -223,6 +243,7 @@ async def _bridge(plan: Plan, exchange: Exchange, topics: Topics, authenticator:
     mqtt = partial(Wire, exchange, authenticator, transport="mqtt+ws")
     bridge = kind(session, topics, BRIDGE, plan.bridge, mqtt=mqtt, data=plan.data)
     await bridge.start()
+    host.warn("HTTPS", bridge.warning)
     return bridge
 
 

@@ -9,6 +9,8 @@ from typing import Any
 
 from .agent import Agent, Settings
 from .config import ConfigError, PrinterConfig, checked, endpoint, nearest, read_yaml, section, split_sections
+from .last_working import Files, recall
+from .program import port_for
 from .supervisor import agent_class, agent_names
 
 log = logging.getLogger(__name__)
@@ -18,19 +20,48 @@ PRINTER_FILE = "printer.yaml"
 BROKER_FILE = "broker.yaml"
 
 
-def _file(given: Path | None, data: Path, name: str) -> tuple[dict[str, Any], str]:
-    """The content of a configuration file and how to call it; without one, nothing."""
-    path = given or data / "config" / name
-    if given is None and not os.path.lexists(path):  # unlike Path.exists, it leaves the reason to the reader
-        return {}, str(path)
-    return read_yaml(path), str(path)
+class ConfigFiles:
+    """printer.yaml and broker.yaml as they are, or `instead` the content that they had when they last worked."""
+
+    def __init__(self, options: argparse.Namespace, instead: Files | None = None) -> None:
+        self._folder = folder = options.data / "config"
+        broker = getattr(options, "broker", None)
+        self._paths: dict[str, Path] = {PRINTER_FILE: options.config or folder / PRINTER_FILE}
+        self._paths[BROKER_FILE] = broker if isinstance(broker, Path) else folder / BROKER_FILE
+        self._named = {name for name, path in self._paths.items() if path != folder / name}
+        self._known: Files = {} if instead is None else instead
+        self._instead = instead is not None
+
+    def path(self, name: str) -> Path:
+        """Where a file is, or would be."""
+        return self._paths[name]
+
+    def names(self) -> dict[str, str]:
+        """Where they are, as seen from the config folder."""
+        inside = {name: path.is_relative_to(self._folder) for name, path in self._paths.items()}
+        return {
+            name: str(path.relative_to(self._folder) if inside[name] else path.absolute())
+            for name, path in self._paths.items()
+        }
+
+    def required(self, name: str) -> bool:
+        """Whether a file was named or is there; unlike Path.exists this leaves what is wrong with it to the reader."""
+        return not self._instead and (name in self._named or os.path.lexists(self._paths[name]))
+
+    def read(self, name: str) -> dict[str, Any]:
+        """The content of a file, as it was at the first time; without one, nothing. Raises ConfigError."""
+        if name not in self._known:
+            self._known[name] = read_yaml(self._paths[name]) if self.required(name) else {}
+        return self._known[name]
 
 
 class Configuration:
     """printer.yaml with the options of the command line laid over it."""
 
-    def __init__(self, options: argparse.Namespace) -> None:
-        values, self.source = _file(options.config, options.data, PRINTER_FILE)
+    def __init__(self, options: argparse.Namespace, files: ConfigFiles | None = None) -> None:
+        files = files or ConfigFiles(options)
+        values, self.source = files.read(PRINTER_FILE), str(files.path(PRINTER_FILE))
+        self.values = values
         self.kinds: dict[str, type[Agent]] = {}
         for name in agent_names():
             self.kinds[name] = agent_class(name)
@@ -88,17 +119,22 @@ class Configuration:
         address: dict[str, Any] = {"host": host, "port": port}
         options = section(self.sections.get(BRIDGE_SECTION), BRIDGE_SECTION, self.source)
         options = {**options, **address} if self.http_given else {**address, **options}
-        return checked(bridge_part("settings"), options, self.source, prefix=BRIDGE_SECTION)
+        settings = checked(bridge_part("settings"), options, self.source, prefix=BRIDGE_SECTION)
+        ports = {"port": port_for("http", settings.port), "ssl_port": port_for("https", settings.ssl_port)}
+        return settings.model_copy(update=ports)
 
 
-def _broker_settings(options: argparse.Namespace) -> Any:
+def _broker_settings(options: argparse.Namespace, files: ConfigFiles) -> Any:
     from .listeners import BrokerSettings
 
-    values, source = _file(options.broker, options.data, BROKER_FILE)
-    settings = checked(BrokerSettings, values, source)
-    if options.mqtt is None:
-        return settings
-    return _listening_at(settings, *endpoint(options.mqtt))
+    settings = checked(BrokerSettings, files.read(BROKER_FILE), str(files.path(BROKER_FILE)))
+    if options.mqtt is not None:
+        settings = _listening_at(settings, *endpoint(options.mqtt))
+    listeners = {
+        name: listener.model_copy(update={"port": port_for(f"mqtt {name}", listener.port)})
+        for name, listener in settings.listeners.items()
+    }
+    return settings.model_copy(update={"listeners": listeners})
 
 
 def _listening_at(settings: Any, host: str, port: int) -> Any:
@@ -112,43 +148,77 @@ def _listening_at(settings: Any, host: str, port: int) -> Any:
     return settings.model_copy(update={"listeners": {name: moved, **rest}})
 
 
-def _rules_reader(options: argparse.Namespace, printer: PrinterConfig) -> Callable[[], Any]:
+def _rules_reader(
+    options: argparse.Namespace, printer: PrinterConfig, files: ConfigFiles | None = None
+) -> Callable[[], Any]:
     """What reads the access rules as they stand in the files when it is called; it raises ConfigError."""
 
     def read() -> Any:
         from .rules import rules_of
 
-        return rules_of(*access_section(options), printer.instance, printer.groups)
+        return rules_of(*access_section(options, files), printer.instance, printer.groups)
 
     return read
 
 
-def access_section(options: argparse.Namespace) -> tuple[Mapping[str, object] | None, str]:
+def access_section(
+    options: argparse.Namespace, files: ConfigFiles | None = None
+) -> tuple[Mapping[str, object] | None, str]:
     """The `access` section of broker.yaml, and that file; one that is there must say something."""
-    path = options.broker or options.data / "config" / BROKER_FILE
-    settings = _broker_settings(options)
-    if not settings.model_fields_set and os.path.lexists(path):
+    files = files or ConfigFiles(options)
+    settings, path = _broker_settings(options, files), files.path(BROKER_FILE)
+    says_something = any(value is not None for value in files.read(BROKER_FILE).values())
+    if not says_something and files.required(BROKER_FILE):
         raise ConfigError(f"{path}: is empty; without the file the defaults are in force")
     return settings.access, str(path)
 
 
+def _to_keep(configuration: Configuration, files: ConfigFiles) -> Files:
+    """The content of the files, with that of the file of access rules in its place."""
+    broker = files.read(BROKER_FILE)
+    rules = (broker.get("access") or {}).get("rules")
+    if isinstance(rules, str):
+        broker = {**broker, "access": read_yaml(files.path(BROKER_FILE).parent / rules)}
+    return {PRINTER_FILE: configuration.values, BROKER_FILE: broker}
+
+
 def planned(options: argparse.Namespace, *, local: bool) -> Any:
     """The plan of a process: with everything in it, or with what stands beside the broker; raises ConfigError."""
+    return _planned(options, ConfigFiles(options), local=local)
+
+
+def planned_before(options: argparse.Namespace, problem: str, *, local: bool) -> Any:
+    """The plan with the files as they were when they last worked, which says so; None where they never have."""
+    kept = recall(options.data)
+    if kept is None:
+        return None
+    warning = f"The configuration cannot be used; the last one that worked is in force: {problem}"
+    try:
+        return _planned(options, ConfigFiles(options, kept), local=local, warnings=(warning,))
+    except ConfigError as error:
+        log.error("the configuration that last worked cannot be used either: %s", error)
+        return None
+
+
+def _planned(options: argparse.Namespace, files: ConfigFiles, *, local: bool, warnings: tuple[str, ...] = ()) -> Any:
     from .instance import Plan
 
-    configuration = Configuration(options)
+    configuration = Configuration(options, files)
     agents, failed = configuration.agents(local=local)
     away = configuration.printer.remote_agents if local else {*configuration.kinds} - {kind.name for kind, _ in agents}
-    read_rules = _rules_reader(options, configuration.printer)
+    rules = _rules_reader(options, configuration.printer, files if warnings else None)()
     return Plan(
         data=options.data,
         config=configuration.printer,
-        broker=_broker_settings(options),
-        rules=read_rules(),
-        read_rules=read_rules,
+        broker=_broker_settings(options, files),
+        rules=rules,
+        read_rules=_rules_reader(options, configuration.printer),
         agents=agents,
         failed=failed,
         remote={name: kind.components for name, kind in configuration.kinds.items() if name in away},
         folds={fold: kind.name for kind in configuration.kinds.values() for fold in kind.folds},
         bridge=configuration.bridge() if local else None,
+        files=_to_keep(configuration, files),
+        names=files.names(),
+        warnings=warnings,
     )

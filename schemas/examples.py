@@ -95,6 +95,15 @@ EXAMPLES: Mapping[str, Example] = {
         {"count": 1}, {"gcode_store": [{"message": "G28", "time": 1760000000.25, "type": "command"}]}
     ),
     "server.info": Example({"raw": True}, _SERVER),
+    "server.config": Example(
+        result={
+            "config": {"server": {"host": "127.0.0.1", "port": 7125}, "data_store": {"gcode_store_size": 1000}},
+            "orig": {"DEFAULT": {}, "server": {"host": "127.0.0.1", "port": "7125"}},
+            "files": [{"filename": "printer.yaml", "sections": ["server"]}],
+        }
+    ),
+    "server.restart": Example(),
+    "server.logs.rollover": Example({"application": "moonraker"}, {"rolled_over": ["moonraker"], "failed": {}}),
     "server.websocket.id": Example(result={"websocket_id": 1730412}),
     "server.connection.identify": Example(
         {"client_name": "panel", "version": "1.0.0", "type": "display", "url": "https://panel.example"},

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from .base import Bool, Flags, Float, Int, Method, Model, NoParams, Params, Permission
+from .base import CHANGES, Bool, Flags, Float, Int, Method, Model, NoParams, Params, Permission
 
 OWNER = "core"
 
@@ -35,6 +35,34 @@ class Info(Model):
     api_version_string: str
     plugins: list[str] = Field(description="The same as `components`, for older clients.")
     failed_plugins: list[str] = Field(description="The same as `failed_components`, for older clients.")
+
+
+class ConfigFile(Model):
+    """One file, and what it configures."""
+
+    filename: str
+    sections: list[str]
+
+
+class Config(Model):
+    """The configuration under Moonraker's section names; secrets are masked."""
+
+    config: dict[str, dict[str, Any]] = Field(description="What is in force, defaults included.")
+    orig: dict[str, dict[str, str]] = Field(description="What the files say, as text.")
+    files: list[ConfigFile] = Field(description="The files that say anything.")
+
+
+class RolloverParams(Params):
+    """Which log; without it both."""
+
+    application: Literal["moonraker", "klipper"] | None = Field(None, description="`moonraker` is this server.")
+
+
+class RolledOver(Model):
+    """What has a new log file, and what has not, with the reason."""
+
+    rolled_over: list[str]
+    failed: dict[str, str]
 
 
 class WebsocketId(Model):
@@ -105,6 +133,35 @@ INFO = Method(
     Permission.READ,
     ("GET /server/info",),
     summary="State, components, warnings and versions of the server.",
+)
+CONFIG = Method(
+    "server.config",
+    NoParams,
+    Config,
+    OWNER,
+    Permission.READ,
+    ("GET /server/config",),
+    summary="The whole configuration, with defaults and without secrets.",
+)
+RESTART = Method(
+    "server.restart",
+    NoParams,
+    str,
+    OWNER,
+    Permission.ADMIN,
+    ("POST /server/restart",),
+    flags=CHANGES,
+    summary="Restarts the server with its configuration read anew; answers first, then all connections end.",
+)
+LOGS_ROLLOVER = Method(
+    "server.logs.rollover",
+    RolloverParams,
+    RolledOver,
+    OWNER,
+    Permission.ADMIN,
+    ("POST /server/logs/rollover",),
+    flags=CHANGES,
+    summary="Begins new log files of this server and of Klipper.",
 )
 WEBSOCKET_ID = Method(
     "server.websocket.id",

@@ -121,6 +121,16 @@ class NoHost:
         """Nothing."""
         return [], [], []
 
+    def configuration(self) -> Mapping[str, Any]:
+        """Nothing is configured."""
+        return {}
+
+    def restart(self) -> None:
+        """There is nothing to restart."""
+
+    async def roll_log(self) -> None:
+        """There is no log."""
+
     async def read_events(self, wanted: Excerpt) -> tuple[Sequence[Any], int]:
         """No events."""
         return [], 0

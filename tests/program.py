@@ -74,7 +74,7 @@ class Program:
 
 def addresses(ready: str) -> Addresses:
     """What a ready line says."""
-    found = re.fullmatch(r"printbus ready (?:(http://\S+) )?(mqtt://\S+)", ready)
+    found = re.fullmatch(r"printbus ready (?:(http://\S+) )?(?:https://\S+ )?(mqtt://\S+)", ready)
     assert found, ready
     url = urlsplit(found[2])
     assert url.hostname and url.port

@@ -1,6 +1,8 @@
 """The core agent: server.info, connections and the event log, beside the broker."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -8,11 +10,14 @@ import orjson
 
 from bus.agent import Agent, Bus, Call, Components, Host, Raw, Settings, implements
 from bus.envelope import dumps
-from bus.errors import InvalidParams, Unauthenticated
+from bus.errors import BusError, InvalidParams, Unauthenticated
 from bus.log import Excerpt, NewEvent
 from schemas import NoParams, printer, rpc, server
 
+from .klipper_log import roll_klipper_log
+
 API_VERSION = (1, 5, 0)  # the Moonraker API that is answered
+OK = "ok"
 MOONRAKER_VERSION = "0.11.0"
 DISCONNECTED = {"klippy_connected": False, "klippy_state": "disconnected", "missing_klippy_requirements": []}
 OUT_OF_REACH = {"state": "disconnected", "message": "The klippy agent is not running"}
@@ -33,6 +38,7 @@ class Core(Agent):
         self._printer: dict[str, Any] = DISCONNECTED
         self._shown_for: tuple[bool, int, dict[str, Any], Components] | None = None
         self._shown = Raw()
+        self._config = Raw()
         self._methods = Raw()  # as OpenRPC, once somebody has asked
 
     async def run(self) -> None:
@@ -78,6 +84,36 @@ class Core(Agent):
             plugins=components,
             failed_plugins=failed,
         )
+
+    @implements(server.CONFIG)
+    def config(self, params: NoParams, call: Call) -> Raw:
+        """As it was when the program started: a changed file counts after a restart."""
+        if not self._config:
+            self._config = Raw(dumps(self._host.configuration()))
+        return self._config
+
+    @implements(server.RESTART)
+    def restart(self, params: NoParams, call: Call) -> str:
+        """Answers, then ends."""
+        self._host.restart()
+        return OK
+
+    @implements(server.LOGS_ROLLOVER)
+    async def roll_logs(self, params: server.RolloverParams, call: Call) -> server.RolledOver:
+        """Each log on its own: what fails is in the answer."""
+        rolls: dict[str, Callable[[], Awaitable[None]]] = {
+            "moonraker": self._host.roll_log,
+            "klipper": partial(roll_klipper_log, self.bus),
+        }
+        done: list[str] = []
+        failed: dict[str, str] = {}
+        for name in [params.application] if params.application else rolls:
+            try:
+                await rolls[name]()
+                done.append(name)
+            except (OSError, BusError) as error:
+                failed[name] = str(error)
+        return server.RolledOver(rolled_over=done, failed=failed)
 
     @implements(server.WEBSOCKET_ID)
     def websocket_id(self, params: NoParams, call: Call) -> server.WebsocketId:

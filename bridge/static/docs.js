@@ -12,7 +12,7 @@ export function element(tag, attributes = {}, ...children) {
 }
 
 export async function fetched(name) {
-  const answer = await fetch(`/docs/${name}.json`);
+  const answer = await fetch("/docs/" + name + ".json");
   if (!answer.ok) throw new Error(`${name}.json: ${answer.status}`);
   return answer.json();
 }

@@ -4,6 +4,7 @@ import { coloured, element } from "/docs/docs.js";
 
 const SCALARS = ["string", "integer", "number", "boolean"];
 const ANSWER_SECONDS = 60;
+const BASE = location.pathname.slice(0, location.pathname.lastIndexOf("/docs")); // where everything is below a prefix
 
 // The type of a value that fits into one input, or null.
 function scalar(schema) {
@@ -62,7 +63,7 @@ async function overHttp({ verb, path, operation }, params) {
   const inBody = verb !== "GET" && Object.keys(params).length > 0;
   const target = inBody ? path : path + query(params, operation["x-arguments"]);
   const headers = inBody ? { "Content-Type": "application/json" } : {};
-  const answer = await fetch(target, { method: verb, headers, body: inBody ? JSON.stringify(params) : undefined });
+  const answer = await fetch(BASE + target, { method: verb, headers, body: inBody ? JSON.stringify(params) : undefined });
   const text = await answer.text();
   return { status: `${answer.status} ${answer.statusText}`, ok: answer.ok, value: text ? JSON.parse(text) : "" };
 }
@@ -74,7 +75,7 @@ const waiting = new Map();
 function opened() {
   if (socket) return socket;
   socket = new Promise((resolve, reject) => {
-    const made = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/websocket`);
+    const made = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}${BASE}/websocket`);
     made.onopen = () => resolve(made);
     made.onerror = () => reject(new Error("the websocket could not be opened"));
     made.onclose = () => {

@@ -18,7 +18,7 @@ from schemas import METHODS, NAMESPACES, printer, server
 from schemas.base import AnyMethod, Arguments, Notification, is_open
 from tests.e2e.test_print import Socket, fast_printer, get, until
 from tests.mqtt_wire import WireClient
-from tests.program import Addresses, running
+from tests.program import Addresses, Program, running
 
 DATA = Path(__file__).parents[1] / "data" / "api"
 CATALOGUE = {row["rpc"]: row for row in json.loads((DATA / "catalogue.json").read_text()) if row["rpc"]}
@@ -39,6 +39,8 @@ VALID: dict[str, Json] = {
     "server.info": {},
     "server.websocket.id": {},
     "server.connection.identify": {"client_name": "t", "version": "1", "type": "Web", "url": "http://t"},
+    "server.config": {},
+    "server.logs.rollover": {},
     "events.read": {"limit": 5, "since_time": 0, "until_time": 4e9},
     "events.state": {"fold": "last_print", "seq": 3},
     "rpc.discover": {},
@@ -70,6 +72,7 @@ VALID: dict[str, Json] = {
     "printer.emergency_stop": {},
     "printer.firmware_restart": {},
     "printer.restart": {},
+    "server.restart": {},  # the last one: it ends the connection
 }
 # States that a call leads through, to be awaited before the next one.
 PASSES = {
@@ -126,6 +129,8 @@ INVALID: list[tuple[str, Json, int]] = [
     ("server.mqtt.subscribe", {"topic": "x", "qos": -1, "timeout": 1}, 400),
     ("server.mqtt.subscribe", {"topic": "x", "timeout": 0.01}, 504),
     ("server.mqtt.subscribe", {"topic": "test/klipper/delta", "timeout": 1}, 403),
+    ("server.logs.rollover", {"application": "crowsnest"}, 400),
+    ("server.logs.rollover", {"application": 1}, 400),
     ("events.read", {"since": -1}, 400),
     ("events.read", {"limit": "many"}, 400),
     ("events.read", {"since_time": "noon"}, 400),
@@ -136,10 +141,20 @@ INVALID: list[tuple[str, Json, int]] = [
 
 
 @pytest.fixture(scope="module")
-def where(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Addresses]:
+def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Program, Addresses]]:
     folder = tmp_path_factory.mktemp("catalogue")
-    with running(folder / "data", *fast_printer(folder)) as (_, addresses):
-        yield addresses
+    with running(folder / "data", *fast_printer(folder)) as found:
+        yield found
+
+
+@pytest.fixture
+def program(started: tuple[Program, Addresses]) -> Program:
+    return started[0]
+
+
+@pytest.fixture
+def where(started: tuple[Program, Addresses]) -> Addresses:
+    return started[1]
 
 
 @pytest.fixture(autouse=True)
@@ -292,7 +307,7 @@ def fits(row: AnyMethod, result: Any) -> None:
     TypeAdapter(row.result).validate_python(result)
 
 
-def test_valid_input_gives_a_result_that_fits_the_schema(ask: Ask, transport: str) -> None:
+def test_valid_input_gives_a_result_that_fits_the_schema(program: Program, ask: Ask, transport: str) -> None:
     for name, params in VALID.items():
         row = row_of(name)
         if transport == "http" and (not row.http or row is printer.OBJECTS_SUBSCRIBE):
@@ -304,6 +319,7 @@ def test_valid_input_gives_a_result_that_fits_the_schema(ask: Ask, transport: st
         fits(row, answer["result"])
         for state in PASSES.get(name, ()):
             until(lambda state=state: ask("server.info", {})["result"]["klippy_state"] == state)  # type: ignore[misc]
+    assert "printbus ready" in program.ready_line()  # again, after the restart
 
 
 @pytest.mark.parametrize(("name", "params", "code"), INVALID)

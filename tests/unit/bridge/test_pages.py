@@ -59,7 +59,7 @@ def test_what_a_file_refers_to_is_ours_and_there(source: Path) -> None:
     for link, module, document, address in REFERENCE.findall(text):
         target = link or module or address or f"/docs/{document}.json"
         assert target in FILES or target == "data:,", target
-    assert "://" not in text.replace('"wss" : "ws"}://${location.host}/websocket', "")
+    assert "://" not in text.replace('"wss" : "ws"}://${location.host}${BASE}/websocket', "")
     assert not re.search(r"\bstyle=|\son\w+=\"|innerHTML|eval\(", text), "the policy forbids it"
 
 

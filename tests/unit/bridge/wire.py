@@ -200,7 +200,7 @@ class Running:
 
     @property
     def port(self) -> int:
-        return int(self.bridge.url.rpartition(":")[2])
+        return self.bridge.ports["http"]
 
     def delta(self, revision: int, status: dict[str, Any]) -> None:
         """What the agent of Klipper publishes when fields have changed."""

@@ -1,0 +1,71 @@
+"""What HTTP answers besides the table of methods, put together: the front page, the redirect, the pages under /docs."""
+
+import logging
+from collections.abc import Callable
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from bus.errors import BusError, Internal, InvalidParams, MethodNotAllowed, NotFound
+
+from .answers import failure
+from .auth import Gate, origin_of
+from .commands import Commands
+from .front_page import FrontPage
+from .pages import page_routes
+from .settings import BridgeSettings
+
+log = logging.getLogger(__name__)
+
+NOT_FOUND = 404
+
+
+class Rest:
+    """An ASGI application; its errors have the shape of the others."""
+
+    def __init__(self, settings: BridgeSettings, gate: Gate, commands: Commands) -> None:
+        routes = [
+            Route("/", FrontPage(settings, gate, commands).show),
+            Route("/server/redirect", _redirecting(gate)),
+            *page_routes(settings.prefix),
+        ]
+        handlers = {BusError: _wrong, HTTPException: _refused, Exception: _failed}
+        self._app = Starlette(routes=routes, exception_handlers=handlers)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
+
+
+def _redirecting(gate: Gate) -> Callable[[Request], Response]:
+    def redirect(request: Request) -> Response:
+        """To a page of a configured origin, and nowhere else."""
+        url = request.query_params.get("url", "")
+        origin = origin_of(url)
+        if origin is None or not gate.is_configured(origin):
+            raise InvalidParams("url must be a page of an origin that is listed under 'cors_domains'")
+        return RedirectResponse(url, 302)
+
+    return redirect
+
+
+def _wrong(_: Request, error: Exception) -> Response:
+    return _shown(error if isinstance(error, BusError) else Internal("Internal error"))
+
+
+def _refused(_: Request, error: Exception) -> Response:
+    missing = isinstance(error, HTTPException) and error.status_code == NOT_FOUND
+    return _shown(NotFound("Not Found") if missing else MethodNotAllowed("Method Not Allowed"))
+
+
+def _failed(request: Request, error: Exception) -> Response:
+    log.error("%s failed", request.url.path, exc_info=error)
+    return _shown(Internal("Internal error"))
+
+
+def _shown(error: BusError) -> Response:
+    status, body = failure(error)
+    return Response(body, status, media_type="application/json; charset=UTF-8")

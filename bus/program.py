@@ -1,0 +1,69 @@
+"""The running program as a whole: how it restarts in place, and on which ports it answers."""
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn
+
+from .program_log import ProgramLog
+
+log = logging.getLogger(__name__)
+
+PORTS = "PRINTBUS_PORTS"  # environment variable of a process that has restarted: the ports it had, by listener
+STOPPING = (signal.SIGTERM, signal.SIGINT)
+ANSWER_SECONDS = 0.1  # between the request to restart and the end: the answer may still be on its way to another broker
+
+
+class Stop(asyncio.Event):
+    """Ends the program once it is set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.signalled = False
+
+    def signal(self) -> None:
+        """The system wants it to end, and for good."""
+        self.signalled = True
+        self.set()
+
+
+class Program:
+    """What a method may do to the program that it runs in; without a log file it has only standard error."""
+
+    def __init__(self, log_file: ProgramLog | None = None) -> None:
+        self.log_file = log_file
+        self.stop: Stop | None = None
+        self.configuration: Callable[[], Mapping[str, Any]] = dict  # what it runs with, as `server.config` shows it
+        self.ready = False
+        self.restarting = False
+        self.ports: dict[str, int] = {}  # that are listened on, by listener
+
+    @property
+    def wants_restart(self) -> bool:
+        """Whether it is to begin anew once it has ended."""
+        return self.restarting and not (self.stop and self.stop.signalled)
+
+    def restart(self) -> None:
+        """Ends everything in order and begins anew, shortly after the caller has been answered."""
+        if self.restarting or self.stop is None:
+            return
+        self.restarting = True
+        log.info("the server restarts, as it was asked to")
+        asyncio.get_running_loop().call_later(ANSWER_SECONDS, self.stop.set)
+
+
+def run_again(ports: Mapping[str, int]) -> NoReturn:
+    """Replaces the process by a fresh one of itself, with the same command line; raises OSError."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)  # until the new program can heed them
+    environment = {**os.environ, PORTS: json.dumps(ports)}
+    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)  # noqa: S606 - our own command line
+
+
+def port_for(listener: str, wanted: int) -> int:
+    """The port to listen on: where any will do, the one before a restart, so that clients find it again."""
+    earlier = json.loads(os.environ.get(PORTS, "{}"))
+    return wanted or int(earlier.get(listener, 0))

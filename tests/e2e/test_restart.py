@@ -1,0 +1,196 @@
+"""Restarts of the running program: the answer first, the same process and ports, changed files but no broken ones."""
+
+import asyncio
+import contextlib
+import json
+import socket
+import time
+import urllib.error
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from websockets.exceptions import ConnectionClosedError
+from websockets.sync.client import connect
+
+from tests.e2e.test_print import Socket, get, log_read, until
+from tests.mqtt_wire import WireClient
+from tests.program import Addresses, Program, addresses, running, up_arguments
+
+Json = dict[str, Any]
+
+NO_ADDRESS = "192.0.2.7"  # of documents, so of no machine (RFC 5737)
+BROKEN = {
+    "no YAML": ("printer.yaml", "bridge: [", "not valid YAML"),
+    "a slip": ("printer.yaml", "datastor: {gcode_store_size: 9}", "did you mean 'datastore'?"),
+    "no listener": ("broker.yaml", f"listeners: {{a: {{port: 0}}, b: {{host: {NO_ADDRESS}, port: 0}}}}", NO_ADDRESS),
+    "broken rules": ("broker.yaml", "access: {rules: nowhere.yaml}", "nowhere.yaml"),
+}
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Iterator[tuple[Program, Addresses]]:
+    with running(tmp_path, "--virtual") as (running_program, where):
+        yield running_program, where
+
+
+def config(where: Addresses) -> Json:
+    found: Json = get(where, "/server/config")
+    return found
+
+
+def warnings(where: Addresses) -> list[str]:
+    found: list[str] = get(where, "/server/info")["warnings"]
+    return found
+
+
+def answers(where: Addresses) -> bool:
+    try:
+        return bool(get(where, "/server/info"))
+    except (urllib.error.URLError, ConnectionError):
+        return False
+
+
+def restart(program: Program, where: Addresses) -> None:
+    """Asks for it, and waits for the second ready line, which says the same as the first."""
+    assert get(where, "/server/restart", post=True) == "ok"
+    ready = addresses(program.ready_line())
+    assert ready == where._replace(data=ready.data)
+
+
+def by_websocket(where: Addresses) -> Json:
+    """The answer, behind which the connection ends without a close frame: front ends come back only then."""
+    with connect(where.http.replace("http", "ws") + "/websocket") as connection:
+        answer = Socket(connection).ask("server.restart")
+        with pytest.raises(ConnectionClosedError) as ended:
+            while True:
+                connection.recv(10)
+        assert ended.value.rcvd is None
+    return answer
+
+
+def by_unix_socket(where: Addresses) -> Json:
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(10)
+        connection.connect(str(where.data / "comms" / "moonraker.sock"))
+        connection.sendall(b'{"jsonrpc":"2.0","method":"server.restart","id":1}\x03')
+        said = b""
+        with contextlib.suppress(ConnectionError):
+            while data := connection.recv(65536):
+                said += data
+    (answer,) = (found for text in said.split(b"\x03")[:-1] if "id" in (found := json.loads(text)))
+    return dict(answer)
+
+
+def by_mqtt(where: Addresses) -> Json:
+    async def ask() -> Json:
+        client = await WireClient.open((where.mqtt_host, where.mqtt_port))
+        await client.login("restarter")
+        await client.subscribe(("test/moonraker/api/response/restarter", 0), ("test/moonraker/status", 0))
+        request = {"jsonrpc": "2.0", "method": "server.restart", "id": 1}
+        await client.publish("test/moonraker/api/request/restarter", json.dumps(request).encode())
+        said = [await client.published() for _ in range(3)]
+        await client.closed()
+        await client.drop()
+        assert [json.loads(message.payload) for message in said[::2]] == [{"server": "online"}, {"server": "offline"}]
+        return dict(json.loads(said[1].payload))
+
+    return asyncio.run(ask())
+
+
+def by_http(where: Addresses) -> Json:
+    return {"result": get(where, "/server/restart", post=True)}
+
+
+@pytest.mark.parametrize("asked", [by_websocket, by_unix_socket, by_mqtt, by_http])
+def test_the_answer_comes_first_and_everything_is_back(
+    program: tuple[Program, Addresses], asked: Callable[[Addresses], Json]
+) -> None:
+    process, where = program
+    number = process.process.pid
+    assert asked(where)["result"] == "ok"
+    ready = addresses(process.ready_line())
+    assert (ready.http, ready.mqtt_port, process.process.pid) == (where.http, where.mqtt_port, number)
+    until(lambda: get(where, "/server/info")["klippy_state"] == "ready")
+    told = [event["data"] for event in log_read(where.data) if event["data"].get("method") == "server.restart"]
+    assert [data.get("outcome") for data in told] == [None, "ok"]
+
+
+def test_an_edited_file_is_in_force_afterwards(program: tuple[Program, Addresses]) -> None:
+    process, where = program
+    file = where.data / "config" / "printer.yaml"
+    until(file.exists)
+    assert config(where)["config"]["data_store"]["gcode_store_size"] == 1000
+    file.write_text(file.read_text() + "\ndatastore: {gcode_store_size: 7}\n")
+    restart(process, where)
+    shown = config(where)
+    assert shown["config"]["data_store"] == {"gcode_store_size": 7, "temperature_store_size": 1200}
+    assert shown["orig"]["data_store"] == {"gcode_store_size": "7"}
+    assert shown["files"] == [{"filename": "printer.yaml", "sections": ["data_store"]}]
+
+
+@pytest.mark.parametrize("case", sorted(BROKEN))
+def test_a_broken_file_leaves_in_force_what_last_worked(program: tuple[Program, Addresses], case: str) -> None:
+    process, where = program
+    name, content, said = BROKEN[case]
+    file = where.data / "config" / name
+    until((where.data / "printbus" / "last_working.json").exists)
+    before = config(where)["config"]["data_store"]
+    file.write_text(content)
+    restart(process, where)
+    (warning,) = warnings(where)
+    assert said in warning and "the last one that worked is in force" in warning
+    assert config(where)["config"]["data_store"] == before
+    file.unlink()
+    restart(process, where)
+    assert warnings(where) == []
+
+
+def test_rules_of_a_file_of_their_own_stay_in_force_when_it_breaks(tmp_path: Path) -> None:
+    folder = tmp_path / "config"
+    folder.mkdir()
+    (folder / "broker.yaml").write_text("access: {rules: rules.yaml}")
+    (folder / "rules.yaml").write_text('rules: [{publish: "#", receive: "open/#"}]')
+    with running(tmp_path, "--virtual") as (process, where):
+        until((tmp_path / "printbus" / "last_working.json").exists)
+        (folder / "rules.yaml").write_text("rules: []")
+        restart(process, where)
+
+        async def reads(topic: str) -> bool:
+            client = await WireClient.open((where.mqtt_host, where.mqtt_port))
+            await client.login("reader")
+            (granted,) = await client.subscribe((topic, 0))
+            await client.disconnect()
+            return granted != 0x80
+
+        assert "rules.yaml" in warnings(where)[0]
+        assert asyncio.run(reads("open/x")) and not asyncio.run(reads("closed/x"))
+
+
+def test_the_last_working_files_serve_a_later_start_too(tmp_path: Path) -> None:
+    with running(tmp_path, "--virtual"):
+        until((tmp_path / "config" / "printer.yaml").exists)
+    (tmp_path / "config" / "printer.yaml").write_text("bridge: [")
+    with running(tmp_path, "--virtual") as (process, where):
+        assert "not valid YAML" in warnings(where)[0]
+        assert any("the last one that worked is in force" in line for line in process.errors)
+
+
+def test_a_start_without_anybody_to_read_the_ready_line_survives_restarts(tmp_path: Path) -> None:
+    process = Program(*up_arguments(tmp_path, "--virtual"))
+    where = addresses(process.ready_line())
+    assert process.process.stdout is not None
+    process.process.stdout.close()
+    for _ in range(2):
+        assert get(where, "/server/restart", post=True) == "ok"
+        until(lambda: not answers(where))
+        until(lambda: answers(where))
+    assert process.stop() == 0
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.05, 0.15, 0.3, 0.5])
+def test_a_stop_in_the_middle_of_a_restart_is_a_stop(tmp_path: Path, seconds: float) -> None:
+    with running(tmp_path, "--virtual") as (_, where):
+        assert get(where, "/server/restart", post=True) == "ok"
+        time.sleep(seconds)  # and what follows is SIGTERM, at some moment of the restart; the status must be 0
