@@ -112,7 +112,6 @@ def test_errors_carry_the_http_status_twice(run: Run[None], raised: BusError, st
     [
         ("GET", "/server/nosuch", 404, "Not Found"),
         ("POST", "/access/login", 404, "Not Found"),
-        ("GET", "/", 404, "Not Found"),
         ("PUT", "/server/info", 405, "Method Not Allowed"),
         ("DELETE", "/server/info", 405, "Method Not Allowed"),
         ("GET", "/printer/restart", 405, "Method Not Allowed"),

@@ -6,16 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.test_print import fast_printer, get, until
+from tests.e2e.test_print import get, until
 from tests.program import running
 
 SECRET = "hunter2-hunter2"  # noqa: S105 - what must not be seen
 
 
 def test_a_new_log_file_on_request_and_klippers_own(tmp_path: Path) -> None:
-    data = tmp_path / "data"
-    with running(data, *fast_printer(tmp_path)) as (_, where):
-        logs = data / "logs"
+    with running(tmp_path, "--virtual") as (_, where):
+        logs = tmp_path / "logs"
         until(lambda: "connected to Klipper" in (logs / "moonraker.log").read_text())
         until(lambda: get(where, "/server/info")["klippy_state"] == "ready")
         (logs / "klippy.log").write_text("what was\n")
@@ -25,6 +24,8 @@ def test_a_new_log_file_on_request_and_klippers_own(tmp_path: Path) -> None:
         assert (logs / "moonraker.log").read_text().startswith("---- printbus ----\nprintbus ")
         assert (logs / "klippy.log").read_text() == ""
         get(where, "/printer/print/start?filename=demo.gcode", post=True)
+        status = "/printer/objects/query?print_stats=state"
+        until(lambda: get(where, status)["status"]["print_stats"]["state"] == "printing")
         refused = get(where, "/server/logs/rollover?application=klipper", post=True)
         assert refused == {"rolled_over": [], "failed": {"klipper": "A print is under way"}}
 
