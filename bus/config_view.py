@@ -74,7 +74,10 @@ def _printer(values: Mapping[str, Any], names: Mapping[str, str]) -> Placed:
             yield from ((SERVER, "host", host.strip("[]")), (SERVER, "port", int(port)))
         elif isinstance(value, dict):
             ours = {option: given for option, given in value.items() if (key, option) not in OF_SERVER}
-            yield from _options(names.get(key, key), ours)
+            if key in names:
+                yield from _options(names[key], ours)
+            else:
+                yield from ((key, option, given) for option, given in ours.items())
             for option in value.keys() - ours.keys():
                 yield SERVER, OF_SERVER[key, option], value[option]
         elif value is not None or key not in names:

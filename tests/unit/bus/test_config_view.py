@@ -55,7 +55,7 @@ def test_options_stand_under_moonrakers_names_typed_and_as_text(tmp_path: Path) 
     assert (config["server"]["host"], config["server"]["port"]) == ("::1", 8000)
     assert config["server"]["max_websocket_connections"] == 9
     assert config["server"]["klippy_uds_address"] == "/tmp/klippy.sock"  # noqa: S108 - a name, not a file
-    assert config["mqtt"] == {"instance_name": "voron", "groups": ["farm"]}
+    assert config["mqtt"].items() >= {"instance_name": "voron", "groups": ["farm"]}.items()
     assert orig["server"] == {
         "host": "::1",
         "port": "8000",
