@@ -105,6 +105,7 @@ class ClientSession:
         if self.link is not None and not self._queue and self._has_window():
             self._send(self.link, message, qos, head, 0)
         else:
+            self._counters.inflight_waits += self.link is not None
             self._enqueue(message, qos, head)
 
     def _has_window(self) -> bool:

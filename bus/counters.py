@@ -28,6 +28,7 @@ class Counters:
     logins_refused: int = 0
     client_ids_refused: int = 0
     sessions_refused: int = 0
+    inflight_waits: int = 0
     slow_readers_cut: int = 0
     publishes_refused: int = 0
     topics_refused: int = 0

@@ -119,6 +119,7 @@ def test_reader_that_never_acknowledges_is_cut_with_its_queue_full() -> None:
                 local.publish("t", b"x", qos=1)
             await client.closed()
             assert broker.exchange.counters.slow_readers_cut == 1
+            assert broker.exchange.counters.inflight_waits == 21
 
     play(scenario())
 
@@ -200,6 +201,7 @@ def test_filters_per_client() -> None:
             assert await client.subscribe(("a", 0), ("b", 0), ("c", 0), ("a", 1)) == [0, 0, 0x80, 1]
             await client.unsubscribe("b")
             assert await client.subscribe(("c", 0)) == [0]
+            assert broker.exchange.counters.filters_refused == 1
 
     play(scenario())
 
@@ -249,6 +251,7 @@ def test_long_client_id_is_refused() -> None:
             giant = await broker.client.socket()
             giant.send(connect("x" * 65_535, user="y" * 65_535))
             await giant.closed()
+            assert broker.exchange.counters.client_ids_refused == 1
 
     play(scenario())
 
