@@ -2,9 +2,10 @@
 
 import asyncio
 import logging
+import os
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -13,7 +14,7 @@ from queue import SimpleQueue
 from threading import Thread
 from types import TracebackType
 from typing import Final, Self, TypeVar
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from .errors import BusError, Unavailable
 from .log import START, Append, EventLog, Excerpt, NewEvent, Position, StoredEvent, excerpt
@@ -26,6 +27,7 @@ LAZY_BOUND: Final = 4096
 """Lazy appends that may wait; at the bound the oldest is dropped and counted."""
 LAZY_SHARE: Final = BATCH // 2
 LAZY_SECONDS: Final = 5.0
+IDS_AT_ONCE: Final = 256
 
 Listener = Callable[[Sequence[StoredEvent]], None]
 Entry = tuple[Append, "asyncio.Future[Position] | None"]
@@ -62,6 +64,7 @@ class Journal:
         self._lazy: deque[Append] = deque()
         self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._listeners: list[Listener] = []
+        self._ids = _random_ids()
         self._busy = self._scheduled = self._closing = False
         self._timer: asyncio.TimerHandle | None = None
         self._idle = asyncio.Event()
@@ -124,7 +127,7 @@ class Journal:
         if self._closing or len(self._waiting) >= WAITING_BOUND:
             future.set_exception(Unavailable("the event log is closed" if self._closing else "the event log is busy"))
             return future
-        self._waiting.append((Append(stream, events, append_id or uuid4(), expected), future))
+        self._waiting.append((Append(stream, events, append_id or next(self._ids), expected), future))
         self._schedule()
         return future
 
@@ -133,7 +136,7 @@ class Journal:
         if len(self._lazy) >= LAZY_BOUND:
             self._lazy.popleft()
             self._drop(1, "too many wait")
-        self._lazy.append(Append(stream, events, uuid4()))
+        self._lazy.append(Append(stream, events, next(self._ids)))
         self._start_timer()
 
     async def read(
@@ -274,6 +277,14 @@ class Journal:
 
 
 _seq = attrgetter("seq")
+
+
+def _random_ids() -> Iterator[UUID]:
+    """Ids of appends. Asking the system for randomness lets other threads go first, so that is not done for each."""
+    while True:
+        block = os.urandom(IDS_AT_ONCE * 16)
+        for at in range(0, len(block), 16):
+            yield UUID(bytes=block[at : at + 16], version=4)
 
 
 def _resolve(future: "asyncio.Future[Position]", first: Position) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
+from tests import mqtt_wire
 from tests.e2e.test_print import PATIENCE, Socket, fast_printer, get, until
 from tests.mqtt_wire import WireClient
 from tests.program import Addresses, Program, running
@@ -20,6 +22,9 @@ SMALL_QUERY = b'{"jsonrpc":"2.0","method":"printer.objects.query","params":{"obj
 MANY = 10_000
 HUGE = 20_000_000  # bytes
 GROWTH = 24 << 20  # bytes that may stay after any of this; without bounds the worst of it left several times that
+FLOOD = 20_000
+ANSWER = b'"jsonrpc"'
+P99_SECONDS, STOP_SECONDS = 0.2, 0.5  # ten times what benchmarks/flood.py finds on a quiet machine
 REQUEST = "test/moonraker/api/request"
 
 
@@ -164,3 +169,45 @@ def test_ten_thousand_requests_in_flight_over_mqtt(where: Addresses) -> None:
         await client.disconnect()
 
     asyncio.run(scenario())
+
+
+def mqtt(where: Addresses, name: str) -> socket.socket:
+    """A client that gets the answers to its requests."""
+    wire = socket.create_connection((where.mqtt_host, where.mqtt_port), timeout=PATIENCE)
+    answers = mqtt_wire.subscribe((f"test/moonraker/api/response/{name}", 0))
+    wire.sendall(mqtt_wire.connect(name) + answers)
+    assert len(wire.recv(9, socket.MSG_WAITALL)) == 9
+    return wire
+
+
+def flood(wire: socket.socket, answered: list[int]) -> None:
+    wire.sendall(mqtt_wire.publish(f"{REQUEST}/flooder", SMALL_QUERY % 1) * FLOOD)
+    data = b""
+    while sum(answered) < FLOOD:
+        data = data[1 - len(ANSWER) :] + wire.recv(1 << 20)  # an answer may come in two pieces
+        answered.append(data.count(ANSWER))
+
+
+def round_trip(wire: socket.socket, method: str) -> float:
+    request = json.dumps({"jsonrpc": "2.0", "method": method, "id": 1})
+    began = time.perf_counter()
+    wire.sendall(mqtt_wire.publish(f"{REQUEST}/other", request.encode()))
+    assert wire.recv(65_536)
+    return time.perf_counter() - began
+
+
+def test_a_flood_of_one_client_delays_neither_others_nor_an_emergency_stop(where: Addresses) -> None:
+    answered = list[int]()
+    with mqtt(where, "flooder") as flooder, mqtt(where, "other") as other:
+        thread = threading.Thread(target=flood, args=(flooder, answered))
+        thread.start()
+        taken = [round_trip(other, "server.info") for _ in range(20)]
+        stop = round_trip(other, "printer.emergency_stop")
+        while thread.is_alive():
+            taken.append(round_trip(other, "server.info"))
+        thread.join()
+    assert sum(answered) == FLOOD
+    assert sorted(taken)[int(len(taken) * 0.99)] < P99_SECONDS
+    assert stop < STOP_SECONDS
+    assert get(where, "/printer/firmware_restart", post=True) == "ok"
+    until(lambda: get(where, "/server/info")["klippy_state"] == "ready")
