@@ -282,11 +282,13 @@ def compare(seconds: float, repeats: int, *, full: bool, only: str) -> None:
             if only not in row.name:
                 continue
             print(_line(row, ours, theirs if row.compare else None, repeats), flush=True)
-    for count in IDLE_FILTERS if not only else ():
+    for count in IDLE_FILTERS:
         row = Row(
             f"200 B, 1 subscriber, {count} idle filters",
             lambda port: deliveries(port, size=200, subscribers=1, qos=0, seconds=seconds),
         )
+        if only not in row.name:
+            continue
         with printbus(count) as loaded, printbus() as empty:
             print(_line(row, loaded, empty, repeats), "(with / without)", flush=True)
 
