@@ -310,7 +310,8 @@ def test_topics_of_the_printer_host_are_its_own_there_too(ask_house: Ask) -> Non
 
 def test_clients_of_the_other_broker_publish_here(house: House) -> None:
     async def ask() -> None:
-        async with far(house.broker, "test/moonraker/api/response") as client:
+        async with far(house.broker, "test/moonraker/api/response", "test/moonraker/status") as client:
+            await client.value("test/moonraker/status", b'{"server":"online"}')  # requests are taken from then on
             lamp: Json = {"topic": "home/here", "payload": "on", "retain": True}
             answer = await client.ask("test/moonraker/api/request", "test/moonraker/api/response", PUBLISH, **lamp)
             assert answer["result"] == {"topic": "home/here"}
