@@ -1,6 +1,6 @@
 """The printer: what is asked of Klipper, and what it announces."""
 
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import ConfigDict, Field
 
@@ -9,6 +9,8 @@ from .base import DEFAULT, Arguments, Flags, Int, Method, Model, NoParams, Notif
 OWNER = "klippy"
 OK = Literal["ok"]
 CONTROL = Flags(changes=True)
+
+P = TypeVar("P", bound=Params)
 
 
 class Info(Model):
@@ -85,6 +87,22 @@ def _both(path: str) -> tuple[str, str]:
     return (f"GET {path}", f"POST {path}")
 
 
+def _control(name: str, params: type[P], summary: str) -> Method[P, str]:
+    """A command that answers `ok` when Klipper has done it, however long that takes."""
+    path = "/" + name.replace(".", "/")
+    return Method(
+        name,
+        params,
+        str,
+        OWNER,
+        Permission.CONTROL,
+        (f"POST {path}",),
+        deadline=None,
+        flags=CONTROL,
+        summary=summary,
+    )
+
+
 INFO = Method(
     "printer.info",
     NoParams,
@@ -104,28 +122,8 @@ EMERGENCY_STOP = Method(
     flags=Flags(changes=True, urgent=True),
     summary="Halts the printer at once.",
 )
-RESTART = Method(
-    "printer.restart",
-    NoParams,
-    str,
-    OWNER,
-    Permission.CONTROL,
-    ("POST /printer/restart",),
-    deadline=None,
-    flags=CONTROL,
-    summary="Restarts Klipper's host software.",
-)
-FIRMWARE_RESTART = Method(
-    "printer.firmware_restart",
-    NoParams,
-    str,
-    OWNER,
-    Permission.CONTROL,
-    ("POST /printer/firmware_restart",),
-    deadline=None,
-    flags=CONTROL,
-    summary="Restarts Klipper and its micro-controllers.",
-)
+RESTART = _control("printer.restart", NoParams, "Restarts Klipper's host software.")
+FIRMWARE_RESTART = _control("printer.firmware_restart", NoParams, "Restarts Klipper and its micro-controllers.")
 OBJECTS_LIST = Method(
     "printer.objects.list",
     NoParams,
@@ -186,50 +184,10 @@ GCODE_HELP = Method(
     _both("/printer/gcode/help"),
     summary="Help text by gcode command.",
 )
-PRINT_START = Method(
-    "printer.print.start",
-    PrintParams,
-    str,
-    OWNER,
-    Permission.CONTROL,
-    ("POST /printer/print/start",),
-    deadline=None,
-    flags=CONTROL,
-    summary="Starts printing a file of the gcodes root.",
-)
-PRINT_PAUSE = Method(
-    "printer.print.pause",
-    NoParams,
-    str,
-    OWNER,
-    Permission.CONTROL,
-    ("POST /printer/print/pause",),
-    deadline=None,
-    flags=CONTROL,
-    summary="Pauses the print.",
-)
-PRINT_RESUME = Method(
-    "printer.print.resume",
-    NoParams,
-    str,
-    OWNER,
-    Permission.CONTROL,
-    ("POST /printer/print/resume",),
-    deadline=None,
-    flags=CONTROL,
-    summary="Resumes the print.",
-)
-PRINT_CANCEL = Method(
-    "printer.print.cancel",
-    NoParams,
-    str,
-    OWNER,
-    Permission.CONTROL,
-    ("POST /printer/print/cancel",),
-    deadline=None,
-    flags=CONTROL,
-    summary="Cancels the print.",
-)
+PRINT_START = _control("printer.print.start", PrintParams, "Starts printing a file of the gcodes root.")
+PRINT_PAUSE = _control("printer.print.pause", NoParams, "Pauses the print.")
+PRINT_RESUME = _control("printer.print.resume", NoParams, "Resumes the print.")
+PRINT_CANCEL = _control("printer.print.cancel", NoParams, "Cancels the print.")
 DUMP_MESH = Method(
     "printer.bed_mesh.dump_mesh",
     EndpointParams,
