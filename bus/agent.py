@@ -13,10 +13,12 @@ from pydantic import BaseModel, ConfigDict
 
 from schemas import AnyMethod, Method, Notification, Params
 
+from .calls import Received
 from .envelope import dumps, notification
 from .errors import BusError, Internal, Unavailable
 from .fold import Fold
 from .log import Excerpt, NewEvent, StoredEvent
+from .mandate import Mandate
 from .mqtt_settings import MqttSettings
 from .topics import Topics
 
@@ -116,11 +118,14 @@ class Bus(Protocol):
     def subscribe(self, topic_filter: str, handler: Callable[[str, bytes], None]) -> None:
         """Calls the handler with topic and payload of each message."""
 
+    def follow(self, topic_filter: str, handler: Callable[[Received], None]) -> None:
+        """Calls the handler with each message, for whom it matters which were there before."""
+
     def append(self, stream: str, events: Sequence[NewEvent], *, append_id: UUID | None = None) -> Awaitable[int]:
         """Appends facts to the log; resolves to their position once they are durable."""
 
-    async def call(self, method: str, params: Any = None) -> Any:
-        """The result of a method of any agent, with the rights of an agent; raises BusError."""
+    async def call(self, method: str, params: Any = None, *, mandate: Mandate | None = None) -> Any:
+        """The result of a method of any agent, with the rights of an agent or of a mandate; raises BusError."""
 
 
 Components = tuple[list[str], list[str], list[str]]  # what runs, what failed, warnings
@@ -170,6 +175,9 @@ class Host(Protocol):
 
     def components(self) -> Components:
         """Names of what runs, names of what failed, and warnings."""
+
+    def warn(self, about: str, text: str | None) -> None:
+        """Shows a warning, one for each thing it is about, or takes it back."""
 
     def configuration(self) -> Mapping[str, Any]:
         """What is configured, as `server.config` answers it."""

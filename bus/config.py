@@ -4,6 +4,7 @@ import re
 import socket
 from collections.abc import Hashable, Iterator, Mapping
 from difflib import get_close_matches
+from inspect import get_annotations
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
@@ -157,9 +158,14 @@ def _inner(kind: Any, part: str) -> Any:
     """What stands at one part of a path: a field of a model, a value of a mapping, an item of a list."""
     if _is_model(kind):
         field = kind.model_fields.get(part)
-        return field.annotation if field else None
+        return field.annotation if field else _inner(_extra(kind), part)
     inner = get_args(kind)
     return inner[-1 if get_origin(kind) is dict else 0] if inner else None
+
+
+def _extra(kind: Any) -> Any:
+    """The annotation of the keys that a model does not name itself."""
+    return get_annotations(kind).get("__pydantic_extra__")
 
 
 def _members(kind: Any) -> Iterator[Any]:

@@ -16,6 +16,8 @@ from .topics import Topics
 
 TOO_LARGE = "The answer is longer than {} bytes; ask for less at a time, or fetch files by file transfer or HTTP"
 
+TEMPLATE = "template"  # the transport of what a mandate covers
+
 log = logging.getLogger(__name__)
 
 Answer = Callable[[bytes | None], None]  # None: nothing is to be sent
@@ -31,6 +33,7 @@ class Origin:
     connection: Connection | None = None
     shared: bool = False
     agent: bool = False
+    may: frozenset[str] | None = None  # the permissions of a mandate; None: not limited by one
 
 
 class Origins:
@@ -65,6 +68,11 @@ class Origins:
         number = request.get("connection")
         connection = self.connections.numbered(number) if number else None
         return Origin(actor, origin.client, origin.send, connection=connection)
+
+    def mandated(self, origin: Origin, mandate: dict[str, Any]) -> Origin:
+        """What an agent asks for in the name of something that was configured: no more than that may."""
+        actor = Actor(None, TEMPLATE, f"{origin.client}/{mandate['name']}")
+        return Origin(actor, origin.client, origin.send, may=frozenset(mandate["permissions"]))
 
     def announced(self, client: str, news: dict[str, Any]) -> None:
         """A bridge says that a client of its own opened or closed."""

@@ -14,9 +14,10 @@ from schemas.server import EVENTS_APPEND
 from .agent import Actor, Agent, Call, Settings
 from .calls import Caller, Received
 from .client import BrokerUrl, RemoteSession
-from .envelope import failure, loads, result
+from .envelope import NULL, failure, loads, result
 from .errors import BusError, Unavailable
 from .log import NewEvent
+from .mandate import Mandate
 from .mqtt_settings import MqttSettings
 from .ports import connection_of
 from .supervisor import absence, presence
@@ -57,6 +58,10 @@ class RemoteBus:
 
         self._session.subscribe(topic_filter, deliver)
 
+    def follow(self, topic_filter: str, handler: Callable[[Received], None]) -> None:
+        """Calls the handler with each message."""
+        self._session.subscribe(topic_filter, handler)
+
     def append(self, stream: str, events: Sequence[NewEvent], *, append_id: UUID | None = None) -> Awaitable[int]:
         """Hands facts to the log's owner; they wait in a bounded outbox while it is away."""
         future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -68,9 +73,9 @@ class RemoteBus:
         self._facts_ready.set()
         return future
 
-    async def call(self, method: str, params: Any = None) -> Any:
+    async def call(self, method: str, params: Any = None, *, mandate: Mandate | None = None) -> Any:
         """The result of a method of any agent; raises BusError."""
-        return await self._caller.call(method, params)
+        return await self._caller.call(method, params, actor=mandate.as_json() if mandate else NULL)
 
     async def deliver_facts(self) -> None:
         """Sends facts in order, each until it is recorded."""

@@ -21,7 +21,7 @@ from .errors import BusError, Forbidden, Internal, InvalidParams, InvalidRequest
 from .log import StoredEvent
 from .message import Message
 from .once import Once
-from .origins import Answer, Origin, Origins
+from .origins import TEMPLATE, Answer, Origin, Origins
 from .pending import Flow, Pending
 from .ports import LocalPort, Port, RemotePort
 from .session import LocalSession
@@ -155,6 +155,8 @@ class Router:
             self._names[path] = name
         if message.sender.role is Role.BRIDGE:
             origin = self._origins.spoken_for(origin, request)
+        elif origin.agent and request.get("actor"):
+            origin = self._origins.mandated(origin, request["actor"])
         params = request.get("params", {})
         if not isinstance(params, dict):
             return origin.send(failure(InvalidParams("Invalid params: expected an object"), id_of(request)))
@@ -223,7 +225,9 @@ class Router:
             raise MethodNotFound("No methods are offered over MQTT: 'enable_moonraker_api' is switched off")
         if row is None or port is None or (row.needs is Permission.AGENT and not origin.agent):
             raise MethodNotFound("Method not found")
-        if row.flags.connection and origin.connection is None and origin.actor.transport == "http":
+        if origin.may is not None and row.needs is not Permission.OPEN and row.needs not in origin.may:
+            raise Forbidden(f"{name} needs the permission '{row.needs}'")
+        if row.flags.connection and origin.connection is None and origin.actor.transport in ("http", TEMPLATE):
             raise MethodNotFound(f"{name} needs a connection that stays")
         if row.flags.secret and origin.shared:
             raise Forbidden(f"{name} is refused on a topic that others can read; use a private one")

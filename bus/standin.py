@@ -13,13 +13,14 @@ from .errors import Forbidden, InvalidParams, NotFound, Overloaded, Unavailable
 from .exchange import Exchange
 from .matching import too_long, topic_fault
 from .message import Message
+from .origins import TEMPLATE
 from .session import LocalSession
 from .topics import Topics, group_request, is_own
 
 MAX_LISTENING = 200  # callers who wait for a message; with one more, who has waited longest is sent away
 MAX_PUBLISHING = 32  # messages on their way to other brokers; one more is refused
 MAX_KNOWN = 1000  # callers whose identity is remembered
-CONFIGURED = ("agent", "klipper")  # transports of what the owner's own configuration makes happen
+CONFIGURED = ("agent", "klipper", TEMPLATE)  # transports of what the owner's own configuration makes happen
 OWNER = Identity("printbus.owner", Role.BUS, transport="bus")
 GUEST = "bridge.guest"  # the client id of callers without one; it is reserved, so nothing private belongs to it
 

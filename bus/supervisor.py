@@ -10,11 +10,12 @@ from uuid import UUID, uuid4
 
 from .access import Identity, Role
 from .agent import Agent, Host, Settings
-from .calls import Caller
-from .envelope import dumps
+from .calls import Caller, Received
+from .envelope import NULL, dumps
 from .exchange import Exchange
 from .journal import Journal
 from .log import NewEvent
+from .mandate import Mandate
 from .message import Message
 from .mqtt_settings import MqttSettings
 from .ports import LocalPort
@@ -66,15 +67,19 @@ class LocalBus:
 
         self._session.subscribe(topic_filter, deliver)
 
+    def follow(self, topic_filter: str, handler: Callable[[Received], None]) -> None:
+        """Calls the handler with each message."""
+        self._session.subscribe(topic_filter, handler)
+
     def append(self, stream: str, events: Sequence[NewEvent], *, append_id: UUID | None = None) -> Awaitable[int]:
         """Appends facts to the log."""
         return self._journal.append(stream, events, append_id=append_id)
 
-    async def call(self, method: str, params: Any = None) -> Any:
+    async def call(self, method: str, params: Any = None, *, mandate: Mandate | None = None) -> Any:
         """The result of a method of any agent; raises BusError."""
         if self._caller is None:
             self._caller = Caller(self._session, self.topics, self._session.identity.client_id)
-        return await self._caller.call(method, params)
+        return await self._caller.call(method, params, actor=mandate.as_json() if mandate else NULL)
 
 
 def presence(name: str, boot: str, rows: Sequence[str]) -> bytes:

@@ -1,9 +1,9 @@
 """What is said on the bus: the method table, models and notifications."""
 
-from . import datastore, extensions, klippy, mqtt, printer, rpc, server
+from . import buttons, datastore, extensions, klippy, mqtt, printer, rpc, server
 from .base import AnyMethod, Arguments, Flags, Method, Model, NoParams, Notification, Params, Permission, Table, table
 
-NAMESPACES = (datastore, extensions, klippy, mqtt, printer, rpc, server)
+NAMESPACES = (buttons, datastore, extensions, klippy, mqtt, printer, rpc, server)
 METHODS = table(*NAMESPACES)
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "Params",
     "Permission",
     "Table",
+    "buttons",
     "datastore",
     "extensions",
     "klippy",

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from . import klippy, printer, state
+from . import buttons, klippy, printer, state
 from .base import Model
 
 
@@ -206,6 +206,7 @@ TOPICS = {
                 "klippy/last_print": state.LastPrint,
                 "extensions/remote_methods": state.RemoteMethods,
                 "mqttgate/remote_methods": state.RemoteMethods,
+                "buttons/buttons": buttons.Buttons,
             },
             True,
         ),

@@ -10,9 +10,11 @@ from uuid import UUID
 import orjson
 
 from bus.agent import Actor, Agent, Call, Connection
+from bus.calls import Received
 from bus.envelope import dumps
 from bus.errors import BusError, Unavailable
 from bus.log import NewEvent
+from bus.mandate import Mandate
 from bus.mqtt_settings import MqttSettings
 from bus.topics import Topics
 from schemas import AnyMethod
@@ -34,6 +36,7 @@ class RecordingBus:
         self.events: list[tuple[str, NewEvent]] = []
         self.failing: BusError | None = None
         self.handlers: dict[str, Callable[[str, bytes], None]] = {}
+        self.followers: dict[str, Callable[[Received], None]] = {}
         self._changed = asyncio.Event()
 
     def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
@@ -50,6 +53,14 @@ class RecordingBus:
         """Others speak through `say`."""
         self.handlers[topic_filter] = handler
 
+    def follow(self, topic_filter: str, handler: Callable[[Received], None]) -> None:
+        """Others speak through `deliver`."""
+        self.followers[topic_filter] = handler
+
+    def deliver(self, message: Received) -> None:
+        """A message of somebody else's for who follows its topic."""
+        self.followers[message.topic](message)
+
     def say(self, topic: str, payload: Any = None, *, to: str = "") -> None:
         """A message of somebody else's (bytes as they are, other values as JSON, None empty), for the filter `to`."""
         body = payload if isinstance(payload, bytes) else b"" if payload is None else orjson.dumps(payload)
@@ -59,7 +70,7 @@ class RecordingBus:
         """Records events."""
         return self._append(stream, events)
 
-    async def call(self, method: str, params: Any = None) -> Any:
+    async def call(self, method: str, params: Any = None, *, mandate: Mandate | None = None) -> Any:
         """Nobody answers."""
         raise Unavailable(f"nobody answers {method}")
 

@@ -121,6 +121,9 @@ class NoHost:
         """Nothing."""
         return [], [], []
 
+    def warn(self, about: str, text: str | None) -> None:
+        """Nobody is shown it."""
+
     def configuration(self) -> Mapping[str, Any]:
         """Nothing is configured."""
         return {}

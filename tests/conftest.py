@@ -38,9 +38,13 @@ class Terminal(Protocol):
 
 
 def pytest_terminal_summary(terminalreporter: Terminal) -> None:
-    """Says which kinds of broker uplinks could not be held to, because they are not installed."""
+    """Says to which kinds of broker uplinks could not be tried, and why buttons on pins could not."""
     from tests.foreign_brokers import MISSING
+    from tests.gpio_sim import missing
 
+    if reason := missing():
+        terminalreporter.section("no simulated GPIO chip, so buttons on pins were not tried")
+        terminalreporter.line(reason)
     if MISSING:
         terminalreporter.section("not installed, so uplinks to them were not tried")
         terminalreporter.line(", ".join(MISSING))

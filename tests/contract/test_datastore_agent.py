@@ -12,6 +12,7 @@ from agents.datastore import DataStore, agent
 from agents.datastore.agent import DataStoreSettings
 from bus.clock import Clock
 from bus.errors import Unavailable
+from bus.mandate import Mandate
 from schemas import AnyMethod, datastore, printer
 from tests.agent_bus import RecordingBus, running, start_call
 
@@ -32,7 +33,7 @@ class Bus(RecordingBus):
         self.answers: list[Any] = []
         self.calls: list[Any] = []
 
-    async def call(self, method: str, params: Any = None) -> Any:
+    async def call(self, method: str, params: Any = None, *, mandate: Mandate | None = None) -> Any:
         """The next scripted answer."""
         self.calls.append((method, params))
         self._changed.set()

@@ -25,6 +25,8 @@ EVERYWHERE = {"pydantic", "pydantic_core"}
 HOMES = {
     "aiomqtt": "bus/client.py",
     "amqtt": "bus/broker.py",
+    "gpiod": "agents/buttons/gpio.py",
+    "jinja2": "bus/templates.py",
     "lmdb": "bus/lmdb_",
     "paho": "bus/client.py",  # aiomqtt's own
     "starlette": "bridge/",

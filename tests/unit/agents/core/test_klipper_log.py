@@ -7,6 +7,7 @@ import pytest
 
 from agents.core.klipper_log import KEPT, roll_klipper_log
 from bus.errors import BusError, Conflict, NotFound, Unavailable
+from bus.mandate import Mandate
 from tests.agent_bus import RecordingBus
 from tests.conftest import Run
 
@@ -21,7 +22,7 @@ class PrinterBus(RecordingBus):
             "printer.objects.query": {"eventtime": 1.0, "status": {"print_stats": {"state": state}}},
         }
 
-    async def call(self, method: str, params: Any = None) -> Any:
+    async def call(self, method: str, params: Any = None, *, mandate: Mandate | None = None) -> Any:
         """What Klipper says."""
         return self._answers[method]
 

@@ -1,0 +1,34 @@
+"""In whose name an agent calls for what somebody has configured, and how far that goes."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import AfterValidator
+
+from schemas import Permission
+
+from .envelope import dumps
+
+EVERYTHING = frozenset(Permission) - {Permission.AGENT}
+
+
+def _ours(permissions: frozenset[Permission]) -> frozenset[Permission]:
+    if Permission.AGENT in permissions:
+        raise ValueError("the permission 'agent' is only for parts of the printer host")
+    return permissions
+
+
+Permissions = Annotated[frozenset[Permission], AfterValidator(_ours)]
+"""An option of a configuration: what may be done in its name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mandate:
+    """On whose behalf calls are made - the record of commands shows that name - and what they may do."""
+
+    name: str
+    permissions: frozenset[Permission] = EVERYTHING
+
+    def as_json(self) -> bytes:
+        """The form in which it goes with a request."""
+        return dumps({"name": self.name, "permissions": sorted(self.permissions)})
