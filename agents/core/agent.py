@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
+from html import escape
 from typing import Any
 from uuid import UUID
 
@@ -75,7 +76,7 @@ class Core(Agent):
             components=components,
             failed_components=failed,
             registered_directories=[],
-            warnings=warnings if raw else [text.replace("\n", "<br/>") for text in warnings],
+            warnings=warnings if raw else [_as_html(text) for text in warnings],
             websocket_count=websockets,
             moonraker_version=MOONRAKER_VERSION,
             missing_klippy_requirements=known["missing_klippy_requirements"],
@@ -179,6 +180,11 @@ class Core(Agent):
         if not self._methods:
             self._methods = await asyncio.to_thread(_openrpc)
         return self._methods
+
+
+def _as_html(text: str) -> str:
+    """Front ends show warnings as HTML, and some hold what stands in a file."""
+    return escape(text, quote=False).replace("\n", "<br/>")
 
 
 def _openrpc() -> Raw:

@@ -177,6 +177,16 @@ def test_the_last_working_files_serve_a_later_start_too(tmp_path: Path) -> None:
         assert any("the last one that worked is in force" in line for line in process.errors)
 
 
+def test_warnings_are_html_unless_they_are_asked_for_as_they_are(tmp_path: Path) -> None:
+    with running(tmp_path, "--virtual"):
+        until((tmp_path / "config" / "printer.yaml").exists)
+    (tmp_path / "config" / "printer.yaml").write_text('"<img>": 1\nslip: 1\n')
+    with running(tmp_path, "--virtual") as (_, where):
+        assert "'&lt;img&gt;'" in warnings(where)[0] and "<br/>" in warnings(where)[0]
+        (raw,) = get(where, "/server/info?raw=true")["warnings"]
+        assert "'<img>'" in raw and "\n" in raw and "<br/>" not in raw
+
+
 def test_a_start_without_anybody_to_read_the_ready_line_survives_restarts(tmp_path: Path) -> None:
     process = Program(*up_arguments(tmp_path, "--virtual"))
     where = addresses(process.ready_line())
