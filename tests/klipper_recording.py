@@ -51,8 +51,9 @@ async def _play_connection(wire: KlipperWire, messages: list[Message], shown: Sh
                 wire.info |= next(info for info in _infos(messages[at:]) if info["state"] == "shutdown")
             for connection in wire.connections:
                 connection.send(message)
-        elif "klipper_path" in (info := _result(message)) and info["state"] != wire.info["state"]:
-            wire.become(**_saying(info), tick=False)
+        elif "klipper_path" in (info := _result(message)):
+            if info["state"] != wire.info["state"]:
+                wire.become(**_saying(info), tick=False)
             await shown(info["state"])
 
 

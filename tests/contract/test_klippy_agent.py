@@ -1,4 +1,4 @@
-"""The klippy agent as clients see it: every row, every announcement, and five recordings of a real Klipper."""
+"""The klippy agent as clients see it: every row and every announcement."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -15,7 +15,6 @@ from bus.agent import Actor
 from bus.errors import InvalidParams, MethodNotFound, Refused, Unavailable
 from schemas import METHODS, AnyMethod, klippy, printer
 from tests.agent_bus import ALICE, RecordingBus, running, start_call
-from tests.klipper_recording import console_lines, play
 from tests.klipper_wire import MESH, Connection, KlipperWire, Message, hang_up, never, refuse
 
 BOB = Actor("bob", "mqtt", "bob-1")
@@ -729,70 +728,5 @@ def test_a_print_found_running_is_told_after_ready(tmp_path: Path) -> None:
         ]
         kinds = [event.type for _, event in here.bus.events]
         assert kinds == ["printer.connected.1", "printer.ready.1", "print.started.1", "print.paused.1"]
-
-    play_scene(tmp_path, body, listening=False)
-
-
-# ---- recordings
-
-STARTS = ["disconnected", "startup", "ready"]
-AGAIN = ["disconnected", "startup", "ready"]
-RECORDINGS: dict[str, list[str]] = {
-    "01_basic_requests.jsonl": [*STARTS, "disconnected"],
-    "02_subscribe_print.jsonl": [*STARTS, "disconnected"],
-    "03_estop_firmware_restart.jsonl": [*STARTS, "shutdown", *AGAIN, *AGAIN, *AGAIN, "disconnected"],
-    "04_config_error.jsonl": [*STARTS, "disconnected", "error", *AGAIN, "disconnected"],
-    "05_mcu_lost.jsonl": [*STARTS, "shutdown", *AGAIN, "disconnected"],
-}
-ANNOUNCED = {"ready": READY, "shutdown": SHUTDOWN, "disconnected": DISCONNECTED}
-
-
-@pytest.mark.parametrize("name", RECORDINGS)
-def test_a_recording_shows_its_states_and_every_console_line(tmp_path: Path, name: str) -> None:
-    async def body(here: Scene) -> None:
-        await play(here.wire, name, here.shown)
-        assert here.states() == RECORDINGS[name]
-        notified = here.bus.notifications()
-        assert [params[0] for method, params in notified if method == "notify_gcode_response"] == console_lines(name)
-        expected = [ANNOUNCED[state] for state in RECORDINGS[name][1:] if state in ANNOUNCED]
-        assert [entry for entry in notified if entry in ANNOUNCED.values()] == expected
-
-    play_scene(tmp_path, body, listening=False)
-
-
-def test_the_recorded_shutdown_is_announced_between_its_console_lines(tmp_path: Path) -> None:
-    async def body(here: Scene) -> None:
-        await play(here.wire, "03_estop_firmware_restart.jsonl", here.shown)
-        brief = [params[0][:26] if params else method for method, params in here.bus.notifications()][:10]
-        assert brief == [
-            "notify_klippy_ready",
-            "// Klipper state: Shutdown",
-            "notify_klippy_shutdown",
-            "// Shutdown due to webhook",
-            "!! Shutdown due to webhook",
-            "// Shutdown due to webhook",
-            "!! Shutdown due to webhook",
-            "// Klipper state: Disconne",
-            "notify_klippy_disconnected",
-            "notify_klippy_ready",
-        ]
-
-    play_scene(tmp_path, body, listening=False)
-
-
-def test_the_recorded_prints_are_told(tmp_path: Path) -> None:
-    async def body(here: Scene) -> None:
-        await play(here.wire, "02_subscribe_print.jsonl", here.shown)
-        told = await here.facts("print", 6)
-        assert [(kind, data["filename"], data.get("how")) for kind, data in told] == [
-            ("print.started.1", "short.gcode", None),
-            ("print.paused.1", "short.gcode", None),
-            ("print.resumed.1", "short.gcode", None),
-            ("print.ended.1", "short.gcode", "completed"),
-            ("print.started.1", "short.gcode", None),
-            ("print.ended.1", "short.gcode", "cancelled"),
-        ]
-        assert told[3][1]["total_duration"] == pytest.approx(51.2, abs=0.01)
-        assert told[3][1]["filament_used"] > 20
 
     play_scene(tmp_path, body, listening=False)
