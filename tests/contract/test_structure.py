@@ -28,7 +28,9 @@ HOMES = {
     "gpiod": "agents/buttons/gpio.py",
     "jinja2": "bus/templates.py",
     "lmdb": "bus/lmdb_",
+    "PIL": "agents/filestore/metadata/",
     "paho": "bus/client.py",  # aiomqtt's own
+    "preprocess_cancellation": "agents/filestore/metadata/objects.py",
     "starlette": "bridge/",
     "uvicorn": "bridge/",
     "uvloop": "bus/commands.py",

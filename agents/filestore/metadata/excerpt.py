@@ -1,0 +1,82 @@
+"""Reads what slicers write about a print: the beginning and the end of its file, however long it is."""
+
+import os
+import re
+from dataclasses import dataclass
+from functools import cached_property
+
+HEAD_BYTES = 4 << 20  # the comments before the first command, with the pictures in them
+START_BYTES = 256 << 10  # of what follows them: the start gcode and the first layer
+TAIL_BYTES = 1 << 20  # the end gcode, and the settings of most slicers
+FIRST_COMMAND = re.compile(rb"(?:\A\xef\xbb\xbf|\A|\n)[ \t]*([A-Za-z_])")
+LAST_COMMAND = re.compile(rb"(?:.*\n|\A)[ \t]*[A-Za-z_][^\n]*(?:\n|\Z)", re.DOTALL)
+COMMENT = re.compile(r"^;[^\n]*", re.MULTILINE)
+NOTE = re.compile(r"^;[ \t]*([^\W\d_][^=:,\n]{0,63}?)[ \t]*[=:,][ \t]*([^\n]{0,8192})", re.MULTILINE)
+LAYER = re.compile(
+    r"^;[ \t]*(?:Z|Z_HEIGHT|layer \d+, Z|(?:BEGIN|END)_LAYER_OBJECT z)[ \t]*[:=][ \t]*"
+    r"(\d{1,5}(?:\.\d{1,6})?|\.\d{1,6})",
+    re.MULTILINE,
+)
+PICTURE = re.compile(rb"^;[ \t]*(thumbnail(?:_[A-Z]{3})?|png|jpg) begin[^\n]*\n", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Excerpt:
+    """Beginning and end of a gcode file as text, what its comments say, and where its commands are."""
+
+    comments: bytes  # everything before the first command
+    opening: str  # those without the pictures, and the first commands
+    ending: str
+    start: int | None  # where the first command begins
+    end: int | None  # where the last command's line ends
+
+    @cached_property
+    def remarks(self) -> tuple[str, str]:
+        """The comment lines of the opening and of the ending."""
+        return "\n".join(COMMENT.findall(self.opening)), "\n".join(COMMENT.findall(self.ending))
+
+    @cached_property
+    def notes(self) -> dict[str, str]:
+        """The values of comments such as `; name = value`, by lower-case name; the last one counts."""
+        return {name.lower(): value.strip() for part in self.remarks for name, value in NOTE.findall(part)}
+
+    @cached_property
+    def heights(self) -> tuple[list[float], list[float]]:
+        """The heights of layers in the opening and in the ending, mm."""
+        opening, ending = ([float(z) for z in LAYER.findall(part)] for part in self.remarks)
+        return opening, ending
+
+
+def excerpt(file: int) -> Excerpt:
+    """Reads at most some megabytes of an open file; raises OSError."""
+    size = os.fstat(file).st_size
+    head = os.pread(file, HEAD_BYTES, 0)
+    first = FIRST_COMMAND.search(head)
+    start = first.start(1) if first else None
+    offset = max(size - TAIL_BYTES, 0)
+    tail = os.pread(file, TAIL_BYTES, offset)
+    last = LAST_COMMAND.match(tail)
+    comments = head[:start]
+    opening = without_pictures(comments) + head[len(comments) : len(comments) + START_BYTES]
+    return Excerpt(comments, _text(opening), _text(tail), start, offset + last.end() if last else None)
+
+
+def without_pictures(comments: bytes) -> bytes:
+    """The comments without the bodies of pictures, which would be read for nothing."""
+    kept, position = [], 0
+    for found in PICTURE.finditer(comments):
+        if found.start() < position:
+            continue
+        kept.append(comments[position : found.start()])
+        position = end_of_picture(comments, found)
+    return b"".join([*kept, comments[position:]])
+
+
+def end_of_picture(comments: bytes, begin: re.Match[bytes]) -> int:
+    """Where the lines of a picture end: at its mark, or else where they begin."""
+    end = comments.find(b"; " + begin[1] + b" end", begin.end())
+    return end if end >= 0 else begin.end()
+
+
+def _text(data: bytes) -> str:
+    return data.replace(b"\r\n", b"\n").decode("utf-8-sig", errors="replace")

@@ -1,0 +1,351 @@
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agents.filestore.metadata.excerpt import HEAD_BYTES, TAIL_BYTES, excerpt
+from agents.filestore.metadata.slicers import describe
+from schemas.gcode_metadata import GcodeMetadata
+
+SAMPLES = Path(__file__).parents[4] / "data" / "gcode"
+FAMILY = {  # what our file of PrusaSlicer says, and those of its relatives
+    "slicer_version": "2.8.1+linux-x64-GTK3",
+    "object_height": 12.4,
+    "estimated_time": 93969.0,
+    "nozzle_diameter": 0.4,
+    "layer_height": 0.2,
+    "first_layer_height": 0.25,
+    "first_layer_extr_temp": 215.0,
+    "first_layer_bed_temp": 60.0,
+    "chamber_temp": 45.0,
+    "filament_name": '["Generic PLA", "Prusament PETG"]',
+    "filament_type": '["PLA", "PETG"]',
+    "filament_colors": ["#FF8000", "#00AA11"],
+    "extruder_colors": ["#FF8000", "#112233"],
+    "filament_temps": [210, 235],
+    "filament_total": 4568.65,
+    "filament_weight_total": 13.63,
+    "filament_weights": [12.1, 1.53],
+    "filament_change_count": 7,
+    "mmu_print": 1,
+    "referenced_tools": [0, 1],
+    "printer_vendor": "Prusa Research",
+    "printer_model": "MK4S",
+    "printer_variant": "0.4",
+    "profile_version": "2.1.0",
+}
+EXPECTED: dict[str, dict[str, Any]] = {
+    "prusaslicer": {"slicer": "PrusaSlicer", **FAMILY},
+    "superslicer": {"slicer": "SuperSlicer", **FAMILY, "slicer_version": "2.5.59"},
+    "slic3rpe": {"slicer": "Slic3r PE", **FAMILY, "slicer_version": "1.41.3+linux64"},
+    "qidislicer": {"slicer": "QIDISlicer", **FAMILY, "slicer_version": "1.2.0+win64"},
+    "orcaslicer": {
+        "slicer": "OrcaSlicer",
+        "slicer_version": "2.2.0",
+        "layer_count": 62,
+        "object_height": 12.4,
+        "estimated_time": 1513.0,
+        "nozzle_diameter": 0.4,
+        "layer_height": 0.2,
+        "first_layer_height": 0.2,
+        "first_layer_extr_temp": 255.0,
+        "first_layer_bed_temp": 100.0,
+        "chamber_temp": 55.0,
+        "filament_name": '["Voron ABS", "Voron PLA"]',
+        "filament_type": '["ABS", "PLA"]',
+        "filament_colors": ["#26A69A", "#F44336"],
+        "extruder_colors": ["#FCE94F", "#111111"],
+        "filament_temps": [250, 210],
+        "filament_total": 1054.75,
+        "filament_weight_total": 3.15,
+        "filament_weights": [3.06, 0.09],
+        "filament_change_count": 3,
+        "mmu_print": 1,
+        "referenced_tools": [0, 1],
+        "objects": ["bracket_id_0_copy_0"],
+        "printer_model": "Voron 2.4 350",
+        "printer_variant": "0.4",
+    },
+    "bambustudio": {
+        "slicer": "BambuStudio",
+        "slicer_version": "01.09.07.52",
+        "layer_count": 62,
+        "object_height": 12.4,
+        "estimated_time": 1475.0,
+        "nozzle_diameter": 0.4,
+        "layer_height": 0.2,
+        "first_layer_height": 0.25,
+        "first_layer_extr_temp": 255.0,
+        "first_layer_bed_temp": 81.0,  # of the plate that is on the bed
+        "chamber_temp": 40.0,
+        "filament_name": '["Bambu ABS", "Bambu PLA Basic"]',
+        "filament_type": '["ABS", "PLA"]',
+        "filament_colors": ["#26A69A", "#F44336"],
+        "extruder_colors": [],
+        "filament_temps": [250, 210],
+        "filament_total": 1054.75,
+        "filament_weight_total": 3.15,
+        "filament_weights": [3.06, 0.09],
+        "mmu_print": 1,
+        "referenced_tools": [0, 1],
+        "printer_model": "Bambu Lab X1 Carbon",
+        "printer_variant": "0.4",
+    },
+    "cura": {
+        "slicer": "Cura",
+        "slicer_version": "5.7.1",
+        "layer_count": 62,
+        "object_height": 12.4,
+        "estimated_time": 6423.0,
+        "nozzle_diameter": 0.4,
+        "layer_height": 0.2,
+        "first_layer_height": 0.28,
+        "first_layer_extr_temp": 205.0,
+        "first_layer_bed_temp": 60.0,
+        "filament_total": 2714.12,
+        "printer_model": "Creality Ender-3",
+    },
+    "cura_griffin": {
+        "slicer": "Cura",
+        "slicer_version": "5.7.1",
+        "layer_count": 62,
+        "object_height": 12.4,
+        "estimated_time": 6423.0,
+        "nozzle_diameter": 0.4,
+        "first_layer_height": 0.27,
+        "first_layer_extr_temp": 205.0,
+        "first_layer_bed_temp": 60.0,
+        "printer_model": "Ultimaker 3",
+    },
+    "simplify3d": {
+        "slicer": "Simplify3D",
+        "slicer_version": "4.1.2",
+        "layer_count": 62,
+        "object_height": 12.4,
+        "estimated_time": 6420.0,
+        "nozzle_diameter": 0.4,
+        "layer_height": 0.2,
+        "first_layer_height": 0.25,
+        "first_layer_extr_temp": 205.0,
+        "first_layer_bed_temp": 60.0,
+        "filament_name": "PLA",
+        "filament_type": "PLA",
+        "filament_total": 2464.1,
+        "filament_weight_total": 7.41,
+    },
+    "simplify3d5": {
+        "slicer": "Simplify3D",
+        "slicer_version": "5.1.2",
+        "layer_count": 62,
+        "object_height": 12.4,
+        "estimated_time": 6420.0,
+        "nozzle_diameter": 0.4,
+        "layer_height": 0.2,
+        "first_layer_height": 0.2,
+        "first_layer_extr_temp": 205.0,
+        "first_layer_bed_temp": 60.0,
+        "filament_name": "PLA",
+        "filament_type": "PLA",
+        "filament_total": 2464.1,
+        "filament_weight_total": 7.41,
+    },
+    "ideamaker": {
+        "slicer": "IdeaMaker",
+        "slicer_version": "4.3.2.6470",
+        "layer_count": 62,
+        "object_height": 12.4,
+        "estimated_time": 6423.0,
+        "nozzle_diameter": 0.4,
+        "layer_height": 0.2,
+        "first_layer_height": 0.25,
+        "first_layer_extr_temp": 205.0,
+        "first_layer_bed_temp": 60.0,
+        "filament_name": "Polymaker PLA",
+        "filament_type": "PLA",
+        "filament_total": 2464.1,
+    },
+    "kisslicer": {
+        "slicer": "KISSlicer",
+        "slicer_version": "1.6.3",
+        "object_height": 12.4,
+        "estimated_time": 6423.0,
+        "layer_height": 0.2,
+        "first_layer_height": 0.25,
+        "first_layer_extr_temp": 205.0,
+        "first_layer_bed_temp": 60.0,
+        "filament_name": "PLA",
+        "filament_total": 2464.1,
+    },
+    "slic3r": {
+        "slicer": "Slic3r",
+        "slicer_version": "1.3.0",
+        "object_height": 12.4,
+        "nozzle_diameter": 0.5,
+        "layer_height": 0.2,
+        "first_layer_height": 0.35,
+        "first_layer_extr_temp": 215.0,
+        "first_layer_bed_temp": 60.0,
+        "filament_name": "My PLA",
+        "filament_type": "PLA",
+        "filament_colors": ["#FFFFFF"],
+        "extruder_colors": ["#FFFFFF"],
+        "filament_temps": [210],
+        "filament_total": 2464.1,
+        "referenced_tools": [],
+    },
+    "icesl": {
+        "slicer": "IceSL",
+        "slicer_version": "2.5.3",
+        "layer_count": 62,
+        "object_height": 12.4,
+        "estimated_time": 6423.0,
+        "nozzle_diameter": 0.4,
+        "layer_height": 0.2,
+        "first_layer_height": 0.25,
+        "first_layer_extr_temp": 205.0,
+        "first_layer_bed_temp": 60.0,
+        "chamber_temp": 35.0,
+        "filament_name": "Polymaker PLA",
+        "filament_type": "PLA",
+        "filament_total": 2464.1,
+        "filament_weight_total": 7.4,
+    },
+    "kirimoto": {
+        "slicer": "Kiri:Moto",
+        "slicer_version": "4.0.4",
+        "object_height": 12.4,
+        "estimated_time": 6423.0,
+        "layer_height": 0.2,
+        "first_layer_height": 0.25,
+        "first_layer_extr_temp": 215.0,
+        "first_layer_bed_temp": 60.0,
+        "filament_total": 2464.1,
+        "printer_model": "voron.v2",
+    },
+    "unknown": {"slicer": "Unknown", "slicer_version": "?"},
+}
+
+
+def described(path: Path) -> dict[str, object]:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        return describe(excerpt(descriptor))
+    finally:
+        os.close(descriptor)
+
+
+def written(tmp_path: Path, content: str | bytes) -> Path:
+    path = tmp_path / "part.gcode"
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_every_field_of_each_slicer(name: str) -> None:
+    found = described(SAMPLES / f"{name}.gcode")
+    assert found.pop("file_processors") == []
+    del found["gcode_start_byte"], found["gcode_end_byte"]
+    assert found == EXPECTED[name]
+
+
+def test_all_samples_are_expected() -> None:
+    assert {path.stem for path in SAMPLES.iterdir()} == set(EXPECTED)
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_the_commands_lie_between_start_and_end(name: str) -> None:
+    content = (SAMPLES / f"{name}.gcode").read_bytes()
+    found = GcodeMetadata(size=len(content), modified=0, uuid="", **described(SAMPLES / f"{name}.gcode"))
+    around = content[: found.gcode_start_byte] + content[found.gcode_end_byte :]
+    assert all(line.startswith(b";") for line in around.splitlines() if line)
+    inside = content[found.gcode_start_byte : found.gcode_end_byte].splitlines()
+    assert inside[0][:1].isalpha() and inside[-1][:1].isalpha()
+
+
+def test_windows_line_ends_and_a_byte_order_mark(tmp_path: Path) -> None:
+    content = (SAMPLES / "prusaslicer.gcode").read_bytes()
+    found = described(written(tmp_path, b"\xef\xbb\xbf" + content.replace(b"\n", b"\r\n")))
+    assert {name: found[name] for name in EXPECTED["prusaslicer"]} == EXPECTED["prusaslicer"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "field", "value"),
+    [
+        ("; first_layer_height = 75%\n; layer_height = 0.2", "first_layer_height", 0.15),
+        ("; layer_height = nan", "layer_height", None),
+        ("; layer_height = inf", "layer_height", None),
+        ("; layer_height = 1" + "0" * 400, "layer_height", None),
+        ("; layer_height = 1e308", "layer_height", None),
+        ("; layer_height = abc", "layer_height", None),
+        ("; filament used [mm] = 1,two,3", "filament_total", None),
+        ("; filament_colour = red;#112233", "filament_colors", []),
+        ("; filament_colour = " + ";".join(["#112233"] * 5000), "filament_colors", ["#112233"] * 64),
+        ("; filament_settings_id = ;", "filament_name", None),
+        ('; filament_settings_id = "a;b";"c"', "filament_name", '["a;b", "c"]'),
+        ("; filament_type = \x1b[31mPLA\x00", "filament_type", "[31mPLA"),
+        ("; filament_type = " + "P" * 9000, "filament_type", "P" * 256),
+        ("; printer_model = ../../etc/passwd", "printer_model", "../../etc/passwd"),
+        ("; referenced_tools = 0,2", "referenced_tools", [0, 2]),
+        ("; filament: 1,3", "referenced_tools", [0, 2]),
+        ("; filament used [mm] = 0.00, 12.5, 3.1", "referenced_tools", [1, 2]),
+        ("; filament used [mm] = 12.5", "referenced_tools", []),
+        ("; single_extruder_multi_material = 0", "mmu_print", 0),
+        ("; estimated printing time (normal mode) = 1h", "estimated_time", 3600.0),
+        ("; estimated printing time (normal mode) = soon", "estimated_time", None),
+        ("; max_z_height: 12.40", "object_height", 12.4),
+        ("; nozzle_diameter = 0.25,0.4", "nozzle_diameter", 0.25),
+    ],
+)
+def test_odd_values(tmp_path: Path, lines: str, field: str, value: object) -> None:
+    head = "; generated by PrusaSlicer 2.8.1 on 2026-02-03 at 04:05:06 UTC\n"
+    assert described(written(tmp_path, f"{head}G28\n{lines}\n")).get(field) == value
+
+
+@pytest.mark.parametrize(
+    ("commands", "fields"),
+    [
+        ("M140 S0\nM190 S65\nM104 T1 S0\nM109 T0 S210.5\nM141 S40\n", (210.5, 65.0, 40.0)),
+        ("M104 S200 ; S5\n", (200.0, None, None)),
+        ("; M104 S200\nG1 X1 ; M140 S60\n", (None, None, None)),
+    ],
+)
+def test_temperatures_of_unknown_slicers_come_from_commands(
+    tmp_path: Path, commands: str, fields: tuple[float | None, ...]
+) -> None:
+    found = described(written(tmp_path, commands))
+    assert tuple(map(found.get, ("first_layer_extr_temp", "first_layer_bed_temp", "chamber_temp"))) == fields
+
+
+def test_lifts_and_parking_are_no_height_of_the_object(tmp_path: Path) -> None:
+    found = described(written(tmp_path, "G1 Z0.2\nG1 X1 E1\nG1 Z8.4\nG1 X2 E1\nG1 Z9\nG1 X3 E-1\nG1 Z50 F600\nM84\n"))
+    assert found["object_height"] == 8.4
+
+
+def test_marks_of_processors_are_listed(tmp_path: Path) -> None:
+    lines = "; Pre-Processed for Cancel-Object support by preprocess_cancellation v0.2.0\nG28\n"
+    found = described(written(tmp_path, lines + "; Processed by klipper_estimator 3.7.3, defaults\n"))
+    assert found["file_processors"] == ["preprocess_cancellation", "klipper_estimator"]
+
+
+def test_only_head_and_tail_of_a_large_file_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "large.gcode"
+    with path.open("wb") as file:
+        file.write(b"; generated by PrusaSlicer 2.8.1 on 2026-02-03 at 04:05:06 UTC\nG28\n")
+        file.write(b"; layer_height = 7\n" * 10)
+        file.seek(HEAD_BYTES + TAIL_BYTES + (8 << 30))  # a hole
+        file.write(b"\nG1 X1\n; layer_height = 0.2\n")
+    found = described(path)
+    assert found["layer_height"] == 0.2
+    assert found["gcode_end_byte"] == HEAD_BYTES + TAIL_BYTES + (8 << 30) + 7
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b";", b"\xff\xfe\x00", b"; only comments\n", b"\x00" * 4096])
+def test_files_without_commands(tmp_path: Path, content: bytes) -> None:
+    assert described(written(tmp_path, content)) == {"file_processors": [], "slicer": "Unknown", "slicer_version": "?"}
+
+
+def test_text_that_is_not_utf8_is_kept_readable(tmp_path: Path) -> None:
+    head = b"; generated by Pr\xfcsa 1.0 on\n; filament_type = PL\xc3(\n"
+    found = described(written(tmp_path, head + b"G28\n"))
+    assert (found["slicer"], found["filament_type"]) == ("Pr\ufffdsa", "PL\ufffd(")
