@@ -85,7 +85,7 @@ def test_all_that_was_recorded_of_a_print_reaches_its_followers(tmp_path: Path) 
         assert told[told.index(said[0]) :] == said
         prints = [each["status"].get("print_stats", {}) for each in said]
         states = [fields["state"] for fields in prints if "state" in fields]
-        assert states == ["printing", "paused", "printing", "complete", "standby", "printing", "cancelled"]
+        assert states == ["printing", "paused", "printing", "complete", "standby", "printing", "standby"]
 
     play_scene(tmp_path, body, listening=False)
 
