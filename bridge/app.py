@@ -15,16 +15,19 @@ from .auth import Gate
 from .clients import Clients
 from .commands import Commands
 from .door import Door
+from .downloads import LOGS, Downloads
 from .jsonrpc import JsonRpc
 from .mqtt_socket import MqttFactory
 from .requests import Request
 from .rest import Rest
-from .routes import routes_of
+from .routes import Routes, Streaming, routes_of
 from .server import Server
 from .settings import BridgeSettings
 from .tls import certificate, context
+from .transfers import Transfers
 from .tunnels import Tunnels
 from .unix_socket import SOCKET, UnixServer
+from .uploads import Uploads
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +59,8 @@ class Bridge:
         self._unix = UnixServer(self._clients, data / SOCKET) if data and settings.unix_socket else None
         commands = Commands(self._caller, settings.max_requests)
         routes = routes_of(METHODS, commands, self._clients, self._check)
+        self._transfers = Transfers(session, topics, client_id, commands)
+        add_files(routes, self._transfers, settings.prefix)
         jsonrpc = JsonRpc(self._clients, settings.max_requests)
         rest = Rest(settings, self._gate, commands)
         self._app = Application(routes, self._gate, jsonrpc, rest, settings.prefix)
@@ -101,6 +106,7 @@ class Bridge:
                 log.warning("%s", self.warning)
         self._clients.start()
         self._tunnels.start()
+        self._transfers.start()
         for server in self._servers:
             await server.start()
         if self._unix is not None:
@@ -132,6 +138,7 @@ class Bridge:
         """The session has lost the broker: what waits fails, and websockets are closed: their requests are lost."""
         self._caller.lost()
         self._clients.lost()
+        self._transfers.lost()
         self._door.part()
         if self._unix is not None:
             self._unix.part()
@@ -150,3 +157,16 @@ class Bridge:
             self._door.ping()
             for server in self._servers:
                 server.sweep()
+
+
+def add_files(routes: Routes, transfers: Transfers, prefix: str) -> None:
+    """What carries contents of files, and so is no method call."""
+    upload = Streaming(Uploads(transfers, f"{prefix}/server/files"), changes=True)
+    octoprint = Streaming(Uploads(transfers, f"{prefix}/api/files/moonraker"), changes=True)
+    download = Streaming(Downloads(transfers))
+    routes.add("POST", "/server/files/upload", upload)
+    routes.add("POST", "/api/files/local", octoprint)
+    for verb in ("GET", "HEAD"):
+        routes.add(verb, "/server/files/{root}/{filename}", download)
+        for log in LOGS:
+            routes.add(verb, f"/server/files/{log}", download)

@@ -1,7 +1,7 @@
 """The HTTP application: a table of exact paths in front, and what answers the rest behind it."""
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -9,8 +9,9 @@ from bus.errors import BusError, Internal, MethodNotAllowed
 
 from .answers import HTML, JSON, failure, preflight, respond, respond_early, success
 from .auth import Gate, Seen, watched
+from .replies import Header, Reply
 from .requests import Request
-from .routes import Endpoint, Routes
+from .routes import Endpoint, Routes, Streaming, Verbs
 
 log = logging.getLogger(__name__)
 
@@ -22,8 +23,11 @@ CORS_HEADERS = (
 TOO_LARGE = 413
 NOWHERE = "//"  # a path that no route has
 
-Header = tuple[bytes, bytes]
 JsonRpc = Callable[[Request], Awaitable[bytes]]
+
+
+class Interrupted(Exception):
+    """An answer that has begun cannot be completed."""
 
 
 class Application:
@@ -52,9 +56,13 @@ class Application:
             endpoint = verbs.get(scope["method"])
             if endpoint is None:
                 return await self._other(scope["method"], verbs, shared, send)
+            if isinstance(endpoint, Streaming):
+                return await self._stream(endpoint, scope, receive, send, seen, shared)
             body = await self._answer(endpoint, scope, receive, seen)
             kind = JSON if body else HTML  # the reference server's type for an empty answer
             return await respond(send, 200, body, *shared, kind=kind)
+        except Interrupted:
+            raise  # the server cuts the connection: the client sees that something is missing
         except BusError as error:
             status, body = failure(error)
         except Exception:
@@ -64,9 +72,28 @@ class Application:
             return await respond_early(send, receive, status, body, *shared)
         return await respond(send, status, body, *shared)
 
-    async def _answer(self, endpoint: Endpoint, scope: Scope, receive: Receive, seen: Seen) -> bytes:
+    def _request(self, scope: Scope, receive: Receive, seen: Seen) -> Request:
         client = scope["client"]
-        request = Request(scope, receive, seen, self._gate.admit(client[0] if client else "", seen))
+        return Request(scope, receive, seen, self._gate.admit(client[0] if client else "", seen))
+
+    async def _stream(
+        self, endpoint: Streaming, scope: Scope, receive: Receive, send: Send, seen: Seen, shared: tuple[Header, ...]
+    ) -> None:
+        """An endpoint that reads or writes a body of any length; what fails once the answer has begun cuts it off."""
+        request, reply = self._request(scope, receive, seen), Reply(send, shared)
+        try:
+            if endpoint.changes:
+                self._gate.check_page(seen, request.verb)
+            await endpoint.answer(request, reply)
+        except BusError as error:
+            if reply.started:
+                raise Interrupted(error.message) from error
+            if not endpoint.changes:
+                raise
+            await request.fail(error, reply)
+
+    async def _answer(self, endpoint: Endpoint, scope: Scope, receive: Receive, seen: Seen) -> bytes:
+        request = self._request(scope, receive, seen)
         if endpoint is self._jsonrpc:
             self._gate.check_page(seen, request.verb)
             return await endpoint(request)
@@ -78,7 +105,7 @@ class Application:
             return ()
         return ((b"access-control-allow-origin", origin), (b"vary", b"Origin"))
 
-    async def _other(self, verb: str, verbs: Mapping[str, Endpoint], shared: tuple[Header, ...], send: Send) -> None:
+    async def _other(self, verb: str, verbs: Verbs, shared: tuple[Header, ...], send: Send) -> None:
         if verb == "OPTIONS" and shared:
             return await preflight(send, *shared, CORS_METHODS, CORS_HEADERS)
         status, body = failure(MethodNotAllowed("Method Not Allowed"))

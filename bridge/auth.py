@@ -22,6 +22,7 @@ WATCHED = (
     | CREDENTIALS
     | {b"authorization", b"host", b"origin", b"referer", b"sec-fetch-site", b"user-agent"}
     | {b"content-type", b"content-length", b"transfer-encoding"}
+    | {b"range", b"if-modified-since", b"if-none-match"}
 )
 # Nobody can register a public name below these, so a page elsewhere cannot make one point here (DNS rebinding).
 PRIVATE_SUFFIXES = (".local", ".localhost", ".localdomain", ".lan", ".home", ".internal", ".intranet", ".home.arpa")

@@ -1,16 +1,20 @@
 """One HTTP request on its way through the bridge."""
 
 import asyncio
+from collections.abc import AsyncIterator
 
 from starlette.types import Receive, Scope
 
 from bus.envelope import MAX_REQUEST
-from bus.errors import InvalidParams, TooLarge
+from bus.errors import BusError, InvalidParams, TooLarge
 
 from .arguments import Arguments
 from .auth import Seen
+from .clients import actor
+from .replies import Reply
 
 BODY_SECONDS = 30.0  # for a whole body to arrive
+SILENCE = 60.0  # seconds without a byte, after which a long body is given up
 
 
 class Request:
@@ -30,6 +34,49 @@ class Request:
         """As asked for, decoded."""
         path: str = self._scope["path"]
         return path
+
+    @property
+    def length(self) -> int | None:
+        """How long the body is said to be."""
+        claimed = self.seen.get(b"content-length")
+        return None if claimed is None else int(claimed)
+
+    @property
+    def actor(self) -> bytes:
+        """Who asks, as JSON."""
+        return actor("http", self.address)
+
+    def header(self, name: bytes) -> str:
+        """One of the watched headers; empty where it is missing."""
+        return self.seen.get(name, b"").decode("latin-1")
+
+    def url(self, path: str) -> str:
+        """A path of this server as the client would ask for it."""
+        host = self.header(b"host")
+        return f"{self._scope['scheme']}://{host}{path}" if host else path
+
+    async def stream(self) -> AsyncIterator[bytes]:
+        """The body as it arrives; raises InvalidParams where the client stops in the middle."""
+        more = True
+        while more:
+            try:
+                async with asyncio.timeout(SILENCE):
+                    message = await self._receive()
+            except TimeoutError:
+                raise InvalidParams("The body does not go on") from None
+            if message["type"] == "http.disconnect":
+                raise InvalidParams("The client has gone")
+            more = message.get("more_body", False)
+            yield message.get("body", b"")
+
+    async def gone(self) -> None:
+        """Waits until the client has gone; only for requests whose body does not matter."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+    async def fail(self, error: BusError, reply: Reply) -> None:
+        """Answers with an error while the body may still be arriving."""
+        await reply.fail(error, self._receive)
 
     @property
     def bare(self) -> bool:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from typing import NamedTuple
 
 import orjson
 
@@ -12,14 +13,24 @@ from schemas.base import is_open, stem
 from .arguments import Params
 from .clients import Clients, actor
 from .commands import Commands
+from .replies import Reply
 from .requests import Request
 
 Endpoint = Callable[[Request], Awaitable[bytes]]
-Verbs = dict[str, Endpoint]
 
 NO_PARAMS, NO_OBJECTS = b"{}", b'{"objects":{}}'
 KEPT = 1000  # actors remembered by address
 OPEN_PATH = re.compile(r"(/[A-Za-z0-9_-]{1,64}){1,8}")  # of a row that stands for many: it becomes a topic
+
+
+class Streaming(NamedTuple):
+    """An endpoint that answers by itself, and whether it changes anything."""
+
+    answer: Callable[[Request, Reply], Awaitable[None]]
+    changes: bool = False
+
+
+Verbs = dict[str, Endpoint | Streaming]
 
 
 class Routes:
@@ -29,7 +40,7 @@ class Routes:
         self._exact: dict[str, Verbs] = {}
         self._open: dict[str, Verbs] = {}
 
-    def add(self, verb: str, path: str, endpoint: Endpoint) -> None:
+    def add(self, verb: str, path: str, endpoint: Endpoint | Streaming) -> None:
         """Adds one."""
         known = self._open if is_open(path) else self._exact
         known.setdefault(stem(path), {})[verb] = endpoint
@@ -37,7 +48,9 @@ class Routes:
     def find(self, path: str) -> Verbs | None:
         """The verbs of a path; None where nothing is there."""
         found = self._exact.get(path)
-        return self._open.get(path[: path.find("/", 1) + 1]) if found is None else found
+        if found is None:
+            found = next((verbs for begin, verbs in self._open.items() if path.startswith(begin)), None)
+        return found
 
 
 class Actors:
@@ -93,12 +106,15 @@ def _calling(row: AnyMethod, commands: Commands, actors: Actors) -> Endpoint:
     by_object = row.flags.arguments is Arguments.OBJECTS
     name = "" if is_open(row.name) else row.name
     no_params = NO_OBJECTS if by_object else NO_PARAMS
+    placed = next((stem(path) for path in (route.split(" ")[1] for route in row.http) if name and is_open(path)), "")
 
     async def call(request: Request) -> bytes:
         params = no_params
         if not request.bare:
             arguments = await request.arguments()
             params = _encoded(arguments.objects() if by_object else arguments.named())
+        if placed:
+            params = _encoded({"path": request.path.removeprefix(placed)})
         return await commands.run(name or _named(request.path), params, actors.of(request.address))
 
     return call

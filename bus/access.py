@@ -57,6 +57,8 @@ class Authenticator(Protocol):
     def authenticate(self, login: Login) -> Identity | Refusal | Awaitable[Identity | Refusal]: ...
 
 
+FILESTORE = "filestore"
+"""The agent to which the topics of file transfers belong."""
 KNOWN_ADDRESSES = 256
 """Of how many addresses an authenticator remembers whether it trusts them."""
 RESERVED_CLIENT_IDS = ("agent.", "bridge", "printbus", "uplink.")
@@ -155,6 +157,8 @@ class AccessRules:
             return who.client_id == f"agent.{levels[0]}"
         if levels == ["klipper", "delta"] and who.role is Role.AGENT:
             return True
+        if levels[0] == "files" and who.role is Role.AGENT:
+            return who.client_id == f"agent.{FILESTORE}"
         return who.role is Role.BRIDGE or not _is_private(levels, who.client_id)
 
     def may_take_over(self, old: Identity, new: Identity, *, live: bool) -> bool:
@@ -178,6 +182,8 @@ class AccessRules:
                     f"{own}state/bridge/",
                     f"{own}klippy/tunnel/send/{who.client_id}/",
                     f"{own}klippy/tunnel/control/{who.client_id}/",
+                    f"{own}files/upload/{who.client_id}/",
+                    f"{own}files/download/{who.client_id}/",
                 )
             )
         )
@@ -187,6 +193,8 @@ class AccessRules:
         if topic in (f"{own}agent/{name}", f"{own}agent/{name}/answer", f"{own}moonraker/klippy"):
             return True
         if name == "klippy" and topic.startswith(f"{own}agent/") and topic.endswith("/macro"):
+            return True
+        if name == FILESTORE and topic.startswith(f"{own}files/"):
             return True
         return topic.startswith(
             (

@@ -72,11 +72,18 @@ class Call:
     raw: Mapping[str, Any] = field(default_factory=dict)
     once: Mapping[str, Any] | None = None  # by what a repeat of it is known
     asked: str = ""  # the name that was called, where the row stands for many
+    client: str = ""  # the client id of the session that it came through: topics with that name are its own
+    then: list[Callable[[], None]] = field(default_factory=list)  # what happens once the answer has left
 
     @property
     def name(self) -> str:
         """The method's name as it was called."""
         return self.asked or self.method.name
+
+    def answered(self) -> None:
+        """The answer has left."""
+        for follow in self.then:
+            follow()
 
 
 class Raw(bytes):

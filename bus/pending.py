@@ -136,3 +136,4 @@ class Pending:
         if reply is not None and self._call.method.flags.changes:
             self._flow.once.answered(self._client, self._id, reply)
         answer(reply)
+        self._call.answered()

@@ -78,6 +78,7 @@ def _request(number: int, call: Call) -> bytes:
         "params": call.raw,
         "id": number,
         "actor": call.actor.as_dict(),
+        "client": call.client,
     }
     if call.connection is not None:
         message["connection"] = {"id": call.connection.id, "client": call.connection.client}

@@ -170,11 +170,13 @@ class RemoteAgent:
         row = METHODS.find(name) or METHODS[name]
         call = Call(row, row.params.model_validate(params), Actor(**request["actor"]), None, params, asked=name)
         call.connection = connection_of(request, call)
+        call.client = request["client"]
         request_id = b"%d" % request["id"]
         topic = self._topics.agent_answer(self._kind.name)
 
         def done(outcome: bytes | BusError) -> None:
             answer = failure(outcome, request_id) if isinstance(outcome, BusError) else result(outcome, request_id)
             self._session.publish(topic, answer)
+            call.answered()
 
         self._agent.handle(call, done)

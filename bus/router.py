@@ -233,7 +233,9 @@ class Router:
             raise Forbidden(f"{name} is refused on a topic that others can read; use a private one")
         if not row.flags.urgent:
             self._flow.require_room(origin.client, many=origin.actor.transport == "http")
-        return Call(row, self._validated(row, params), origin.actor, origin.connection, params, asked=name), port
+        call = Call(row, self._validated(row, params), origin.actor, origin.connection, params, asked=name)
+        call.client = origin.client
+        return call, port
 
     def _validated(self, row: AnyMethod, params: dict[str, Any]) -> Any:
         if row.params is NoParams:

@@ -123,3 +123,27 @@ class Topics:
     def tunnel_state(self, client: str) -> str:
         """What the server says about it."""
         return f"{self.instance}/klippy/tunnel/state/{client}"
+
+    def upload_data(self, client: str, number: str) -> str:
+        """Where a client sends the chunks of an upload."""
+        return f"{self.instance}/files/upload/{client}/{number}/data"
+
+    def upload_want(self, client: str, number: str) -> str:
+        """Where the server says how far an upload may go on."""
+        return f"{self.instance}/files/upload/{client}/{number}/want"
+
+    def upload_failed(self, client: str, number: str) -> str:
+        """Where the server says why it gives an upload up."""
+        return f"{self.instance}/files/upload/{client}/{number}/failed"
+
+    def download_data(self, client: str, number: str) -> str:
+        """Where the server sends the chunks of a download."""
+        return f"{self.instance}/files/download/{client}/{number}/data"
+
+    def download_want(self, client: str, number: str) -> str:
+        """Where a client says what it has room for."""
+        return f"{self.instance}/files/download/{client}/{number}/want"
+
+    def download_failed(self, client: str, number: str) -> str:
+        """Where the server says why it gives a download up."""
+        return f"{self.instance}/files/download/{client}/{number}/failed"

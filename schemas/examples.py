@@ -65,7 +65,52 @@ _BEGUN = {
 }
 _AGENT = {"name": "lights", "version": "1.2.0", "type": "agent", "url": "https://lights.example"}
 _FACT = {"type": "print.started.1", "data": {"filename": "demo.gcode"}}
+_FILE = {"modified": 1760000000.25, "size": 4926481, "permissions": "rw"}
+_ITEM = {**_FILE, "path": "parts/benchy.gcode", "root": "gcodes"}
+_GONE = {"modified": 0, "size": 0, "permissions": "", "path": "parts/benchy.gcode", "root": "gcodes"}
+_DISK = {"total": 7522213888, "used": 4280369152, "free": 2903625728}
+_TOPICS = {name: f"printer/files/upload/desk/5ad0a1b2c3d4e5f6/{name}" for name in ("data", "want", "failed")}
 EXAMPLES: Mapping[str, Example] = {
+    "server.files.roots": Example(result=[{"name": "gcodes", "path": "/home/pi/gcodes", "permissions": "rw"}]),
+    "server.files.list": Example({"root": "gcodes"}, [{**_FILE, "path": "parts/benchy.gcode"}]),
+    "server.files.get_directory": Example(
+        {"path": "gcodes/parts"},
+        {
+            "dirs": [],
+            "files": [{**_FILE, "filename": "benchy.gcode"}],
+            "disk_usage": _DISK,
+            "root_info": {"name": "gcodes", "permissions": "rw"},
+        },
+    ),
+    "server.files.post_directory": Example(
+        {"path": "gcodes/parts"}, {"item": {**_ITEM, "path": "parts", "size": 4096}, "action": "create_dir"}
+    ),
+    "server.files.delete_directory": Example(
+        {"path": "gcodes/parts", "force": True}, {"item": {**_GONE, "path": "parts"}, "action": "delete_dir"}
+    ),
+    "server.files.move": Example(
+        {"source": "gcodes/benchy.gcode", "dest": "gcodes/parts/benchy.gcode"},
+        {"item": _ITEM, "source_item": {"path": "benchy.gcode", "root": "gcodes"}, "action": "move_file"},
+    ),
+    "server.files.copy": Example(
+        {"source": "gcodes/benchy.gcode", "dest": "gcodes/parts/benchy.gcode"},
+        {"item": _ITEM, "action": "create_file"},
+    ),
+    "server.files.zip": Example(
+        {"dest": "config/backup.zip", "items": ["config/printer.cfg"]},
+        {"destination": {**_FILE, "path": "backup.zip", "root": "config"}, "action": "zip_files"},
+    ),
+    "server.files.delete_file": Example(
+        {"path": "gcodes/parts/benchy.gcode"}, {"item": _GONE, "action": "delete_file"}
+    ),
+    "files.upload.open": Example(
+        {"filename": "benchy.gcode", "path": "parts", "size": 4926481},
+        {"id": "5ad0a1b2c3d4e5f6", **_TOPICS, "chunk": 262144, "end": 2097152, "limit": 1073741824},
+    ),
+    "files.upload.commit": Example(
+        {"id": "5ad0a1b2c3d4e5f6", "path": "parts", "filename": "benchy.gcode", "size": 4926481},
+        {"item": _ITEM, "action": "create_file", "print_started": False, "print_queued": False},
+    ),
     "printer.info": Example(result=_KLIPPY),
     "printer.emergency_stop": Example(),
     "printer.restart": Example(),

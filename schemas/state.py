@@ -21,6 +21,12 @@ class RemoteMethods(Model):
     methods: list[str] = Field(description="Names for `action_call_remote_method`.")
 
 
+class Roots(Model):
+    """The roots of the file manager."""
+
+    roots: list[str]
+
+
 class Availability(Model):
     """Whether the printer can be used, for home automation."""
 

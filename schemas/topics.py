@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import BaseModel, Field
 
-from . import buttons, klippy, printer, state
+from . import buttons, files, klippy, printer, state
 from .base import Model
 
 
@@ -72,6 +72,7 @@ class AgentCall(Request):
 
     actor: Actor
     connection: Caller | None = None
+    client: str = Field("", description="The client id of the session that it came through.")
 
 
 class MacroCall(Model):
@@ -94,7 +95,7 @@ class Closed(Model):
     open: Literal[False]
 
 
-Messages = Mapping[str, type[Model]]
+Messages = Mapping[str, type[BaseModel]]
 REQUEST: Messages = {"Request": Request}
 ANSWER: Messages = {"Success": Success, "Failure": Failure}
 PARAMETERS = {
@@ -109,6 +110,7 @@ PARAMETERS = {
     "document": "The document's name.",
     "stream": "The stream of events.",
     "type": "The type of event, with its version.",
+    "transfer": "The id of a file transfer.",
     "connection": "The bridge's client id and the websocket's number, with a slash between.",
 }
 
@@ -207,6 +209,7 @@ TOPICS = {
                 "extensions/remote_methods": state.RemoteMethods,
                 "mqttgate/remote_methods": state.RemoteMethods,
                 "buttons/buttons": buttons.Buttons,
+                "filestore/roots": state.Roots,
             },
             True,
         ),
@@ -257,6 +260,44 @@ TOPICS = {
             "{instance}/klippy/tunnel/state/{client}",
             "What the server says about a tunnel.",
             {"TunnelState": klippy.TunnelState},
+        ),
+        Topic(
+            "uploadData",
+            "{instance}/files/upload/{client}/{transfer}/data",
+            "Chunks of an upload, each with its offset; no more than was asked for.",
+            {"Chunk": files.Chunk},
+            taken=True,
+        ),
+        Topic(
+            "uploadWant",
+            "{instance}/files/upload/{client}/{transfer}/want",
+            "How far the client may go on.",
+            {"Want": files.Want},
+        ),
+        Topic(
+            "uploadFailed",
+            "{instance}/files/upload/{client}/{transfer}/failed",
+            "Why an upload is given up.",
+            {"Fault": Fault},
+        ),
+        Topic(
+            "downloadData",
+            "{instance}/files/download/{client}/{transfer}/data",
+            "Chunks of a download, each with its offset.",
+            {"Chunk": files.Chunk},
+        ),
+        Topic(
+            "downloadWant",
+            "{instance}/files/download/{client}/{transfer}/want",
+            "What the client has room for.",
+            {"Want": files.Want},
+            taken=True,
+        ),
+        Topic(
+            "downloadFailed",
+            "{instance}/files/download/{client}/{transfer}/failed",
+            "Why a download is given up.",
+            {"Fault": Fault},
         ),
         Topic(
             "klipperDelta",

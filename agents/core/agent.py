@@ -13,7 +13,7 @@ from bus.agent import Agent, Bus, Call, Components, Host, Raw, Settings, impleme
 from bus.envelope import dumps
 from bus.errors import BusError, InvalidParams, Unauthenticated
 from bus.log import Excerpt, NewEvent
-from schemas import NoParams, printer, rpc, server
+from schemas import NoParams, files, printer, rpc, server
 
 from .klipper_log import roll_klipper_log
 
@@ -40,12 +40,14 @@ class Core(Agent):
         self._shown_for: tuple[bool, int, dict[str, Any], Components] | None = None
         self._shown = Raw()
         self._config = Raw()
+        self._roots: list[str] = []  # of the file manager
         self._methods = Raw()  # as OpenRPC, once somebody has asked
 
     async def run(self) -> None:
         """Follows the printer's state."""
         self.bus.subscribe(self.bus.topics.state(printer.OWNER, "server"), self._on_printer)
         self.bus.subscribe(self.bus.topics.agent(printer.OWNER), self._on_printer_agent)
+        self.bus.subscribe(self.bus.topics.state(files.OWNER, "roots"), self._on_roots)
         await super().run()
 
     def _on_printer(self, _topic: str, payload: bytes) -> None:
@@ -59,6 +61,10 @@ class Core(Agent):
             self.notify(printer.KLIPPY_DISCONNECTED)
         self._printer = DISCONNECTED
         self.bus.publish(self.bus.topics.klippy_state, dumps(OUT_OF_REACH), retain=True)
+
+    def _on_roots(self, _topic: str, payload: bytes) -> None:
+        self._roots = orjson.loads(payload)["roots"] if payload else []
+        self._shown_for = None
 
     @implements(server.INFO)
     def info(self, params: server.InfoParams, call: Call) -> Raw:
@@ -75,7 +81,7 @@ class Core(Agent):
             klippy_state=known["klippy_state"],
             components=components,
             failed_components=failed,
-            registered_directories=[],
+            registered_directories=self._roots,
             warnings=warnings if raw else [_as_html(text) for text in warnings],
             websocket_count=websockets,
             moonraker_version=MOONRAKER_VERSION,

@@ -1,9 +1,10 @@
 """OpenAPI 3.1: the methods that have an HTTP form."""
 
 from collections.abc import Iterator, Mapping
+from re import findall
 
 from .. import METHODS, AnyMethod, Arguments
-from ..base import is_open, stem
+from ..base import is_open
 from ..errors import FAILURES, failures_of
 from ..examples import EXAMPLES
 from .definitions import Definitions, Json, info
@@ -71,13 +72,12 @@ def _operation(row: AnyMethod, verb: str, path: str, known: Definitions) -> Json
     elif members:
         found["parameters"] = [_parameter(row, name, schema, name in required) for name, schema in members.items()]
     if is_open(path):
-        found["parameters"] = [_place(path), *found.get("parameters", [])]
+        found["parameters"] = [_place(name) for name in findall(r"{(\w+)}", path)]
     return found | {"responses": {"200": _result(row, known), **dict(_failures(row))}}
 
 
-def _place(path: str) -> Json:
-    """The parameter of a path that stands for many."""
-    name = path.removeprefix(stem(path))[1:-1]
+def _place(name: str) -> Json:
+    """A parameter of a path that stands for many."""
     shown = {"description": "May hold slashes.", "schema": {"type": "string"}}
     return {"name": name, "in": "path", "required": True, **shown}
 

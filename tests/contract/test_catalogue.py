@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 from websockets.sync.client import connect
 
 from bus.errors import to_http
-from schemas import METHODS, NAMESPACES, printer, server
+from schemas import METHODS, NAMESPACES, files, printer, server
 from schemas.base import AnyMethod, Arguments, Notification, is_open
 from tests.e2e.test_print import Socket, fast_printer, get, until
 from tests.mqtt_wire import WireClient
@@ -26,9 +26,14 @@ NOTIFICATIONS = {entry["name"] for entry in json.loads((DATA / "notifications.js
 # What the reference has not, or not as a method of its own.
 OURS = {"events.read", "events.state", "events.append", "rpc.discover"}
 OURS |= {"klippy.tunnel.open", "printer.bed_mesh.dump_mesh"}
+OURS |= {
+    f"files.{name}" for name in ("upload.open", "upload.commit", "upload.abort", "download.open", "download.close")
+}
 # For agents, of this instance or of somebody else's: test_extensions.py and test_processes.py.
 OF_AGENTS = {"events.append", "server.extensions.request", "connection.send_event"}
 OF_AGENTS |= {"connection.register_remote_method"}
+# Need topics, and what another call has answered: test_files.py.
+TRANSFERS = {name for name in OURS if name.startswith("files.")}
 KNOWN = sorted(set(METHODS) - OURS)
 
 Json = dict[str, Any]
@@ -63,6 +68,15 @@ VALID: dict[str, Json] = {
     "server.temperature_store": {"include_monitors": True},
     "server.gcode_store": {"count": 5},
     "printer.gcode.help": {},
+    "server.files.roots": {},
+    "server.files.list": {"root": "gcodes"},
+    "server.files.get_directory": {"path": "gcodes", "extended": True},
+    "server.files.post_directory": {"path": "gcodes/made"},
+    "server.files.copy": {"source": "gcodes/demo.gcode", "dest": "gcodes/made/one.gcode"},
+    "server.files.move": {"source": "gcodes/made/one.gcode", "dest": "gcodes/made/two.gcode"},
+    "server.files.zip": {"items": ["gcodes/made"], "dest": "config/made.zip", "store_only": True},
+    "server.files.delete_file": {"path": "gcodes/made/two.gcode"},
+    "server.files.delete_directory": {"path": "gcodes/made", "force": True},
     "printer.gcode.script": {"script": "M117 catalogue"},
     "printer.print.start": {"filename": "demo.gcode"},
     "printer.print.pause": {},
@@ -131,6 +145,27 @@ INVALID: list[tuple[str, Json, int]] = [
     ("server.mqtt.subscribe", {"topic": "test/klipper/delta", "timeout": 1}, 403),
     ("server.logs.rollover", {"application": "crowsnest"}, 400),
     ("server.logs.rollover", {"application": 1}, 400),
+    ("server.files.list", {"root": "nosuch"}, 400),
+    ("server.files.list", {"root": 5}, 400),
+    ("server.files.get_directory", {"path": "gcodes/nosuch"}, 400),
+    ("server.files.get_directory", {"path": "gcodes", "extended": "maybe"}, 400),
+    ("server.files.get_directory", {"path": "gcodes/.git"}, 403),
+    ("server.files.post_directory", {}, 400),
+    ("server.files.post_directory", {"path": "gcodes"}, 400),
+    ("server.files.post_directory", {"path": "logs/new"}, 405),
+    ("server.files.post_directory", {"path": "gcodes/nosuch/new"}, 400),
+    ("server.files.delete_directory", {"path": "gcodes", "force": True}, 400),
+    ("server.files.delete_directory", {"path": "gcodes/nosuch"}, 400),
+    ("server.files.delete_directory", {}, 400),
+    ("server.files.delete_file", {"path": "gcodes/nosuch.gcode"}, 400),
+    ("server.files.delete_file", {"path": "logs/klippy.log"}, 405),
+    ("server.files.move", {"source": "gcodes/nosuch.gcode", "dest": "gcodes/x.gcode"}, 400),
+    ("server.files.move", {"source": "gcodes/demo.gcode", "dest": "logs/x.gcode"}, 400),
+    ("server.files.move", {"source": "gcodes/demo.gcode"}, 400),
+    ("server.files.copy", {"source": "gcodes/demo.gcode", "dest": "gcodes/nosuch/x.gcode"}, 400),
+    ("server.files.zip", {"items": []}, 400),
+    ("server.files.zip", {"items": ["gcodes/nosuch"]}, 400),
+    ("server.files.zip", {}, 400),
     ("events.read", {"since": -1}, 400),
     ("events.read", {"limit": "many"}, 400),
     ("events.read", {"since_time": "noon"}, 400),
@@ -209,9 +244,9 @@ def over_http(where: Addresses) -> Iterator[Ask]:
         row = row_of(method)
         verb, _, path = row.http[-1].partition(" ")
         if is_open(path):
-            path = "/" + method.replace(".", "/")
+            path = f"/server/files/{params['path']}" if row is files.DELETE_FILE else "/" + method.replace(".", "/")
         body = json.dumps(params).encode() if verb == "POST" else None
-        query = f"?{urlencode(params)}" if verb == "GET" and params else ""
+        query = f"?{urlencode(params)}" if verb != "POST" and params else ""
         request = urllib.request.Request(where.http + path + query, data=body, method=verb)  # noqa: S310
         request.add_header("Content-Type", "application/json")
         try:
@@ -282,7 +317,7 @@ def ask(where: Addresses, transport: str) -> Iterator[Ask]:
 
 
 def test_every_method_has_valid_input_here() -> None:
-    assert {row_of(name).name for name in VALID} == set(METHODS) - OF_AGENTS
+    assert {row_of(name).name for name in VALID} == set(METHODS) - OF_AGENTS - TRANSFERS
 
 
 @pytest.mark.parametrize("name", KNOWN)

@@ -27,10 +27,12 @@ HOMES = {
     "amqtt": "bus/broker.py",
     "gpiod": "agents/buttons/gpio.py",
     "jinja2": "bus/templates.py",
+    "asyncinotify": "agents/filestore/watch.py",
     "lmdb": "bus/lmdb_",
     "PIL": "agents/filestore/metadata/",
     "paho": "bus/client.py",  # aiomqtt's own
     "preprocess_cancellation": "agents/filestore/metadata/objects.py",
+    "python_multipart": "bridge/multipart.py",
     "starlette": "bridge/",
     "uvicorn": "bridge/",
     "uvloop": "bus/commands.py",

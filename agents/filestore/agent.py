@@ -1,0 +1,333 @@
+"""The filestore agent: answers for files, announces what changes, and carries contents over topics."""
+
+import asyncio
+import logging
+from datetime import datetime
+from typing import Any
+
+from bus.agent import Agent, Bus, Call, Host, Raw, implements
+from bus.clock import SYSTEM, Clock
+from bus.envelope import dumps, loads
+from bus.errors import BusError, InvalidParams
+from schemas import NoParams, files, printer
+
+from . import changes, mounts
+from .chunks import Transfers
+from .disk import Disk
+from .library import Done, Library
+from .notices import Notices, item, moved_from
+from .places import Place, klipper_places, places, reserved
+from .roots import Location, Roots
+from .settings import FileStoreSettings
+from .transfer import Download, Upload
+from .watch import News, Watcher
+
+log = logging.getLogger(__name__)
+
+OK = "ok"
+BUSY = ("printing", "paused")
+FRESH = 1.0  # seconds for which a root that is not observed counts as known
+MIB = 1 << 20
+
+
+class FileStore(Agent):
+    """The file manager."""
+
+    name = "filestore"
+    components = ("file_manager",)
+    settings_model = FileStoreSettings
+    settings: FileStoreSettings
+
+    def __init__(self, bus: Bus, settings: FileStoreSettings, host: Host | None = None, clock: Clock = SYSTEM) -> None:
+        super().__init__(bus, settings, host)
+        self._clock = clock
+        self._disk = Disk()
+        self._roots = Roots(reserved(bus.data), [str(link.expanduser()) for link in settings.links])
+        self._library = Library(self._roots, self._disk, Notices(self._announce))
+        self._ready = asyncio.Event()
+        self._seen: dict[str, float] = {}  # when roots that are not observed were looked at
+        self._observed: set[str] = set()
+        self._klipper = asyncio.Event()
+        self._log_file = ""
+
+    async def run(self) -> None:
+        """Reads the roots, then observes them until cancelled."""
+        topics = self.bus.topics
+        self._transfers = Transfers(self.bus, self._disk)
+        self._watcher = Watcher(self._roots, self._library.index, self._disk, self._on_news)
+        try:
+            await self._open_roots()
+            self.bus.subscribe(topics.state(printer.OWNER, "server"), self._on_printer)
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._transfers.run(), name="filestore: transfers")
+                tasks.create_task(self._watcher.run(), name="filestore: watcher")
+                tasks.create_task(self._observe(), name="filestore: roots")
+                tasks.create_task(self._follow_klipper(), name="filestore: klipper")
+        finally:
+            self._roots.close()
+            self._disk.close()
+
+    async def _open_roots(self) -> None:
+        for place in places(self.settings, self.bus.data):
+            await self._open(place)
+        await self._disk.run(changes.remove_unfinished, self._roots)
+        self._show_roots()
+        self._ready.set()
+
+    async def _open(self, place: Place) -> Location | None:
+        found = await self._library.open(place.name, place.path.expanduser(), writable=place.writable)
+        self._seen[place.name] = self._now()
+        return found
+
+    def _show_roots(self) -> None:
+        document = dumps({"roots": [root.name for root in self._roots]})
+        self.bus.publish(self.bus.topics.state(self.name, "roots"), document, retain=True)
+
+    # -- what others change
+
+    async def _observe(self) -> None:
+        with mounts.watched(self._on_mounts):
+            await self._watch_roots()
+            while True:
+                await asyncio.sleep(self.settings.rescan_interval)
+                self._watcher.look(*(Location(root) for root in self._roots if self._needs_rescan(root.name)))
+
+    def _needs_rescan(self, name: str) -> bool:
+        return name not in self._observed and self._roots.root(name).writable
+
+    async def _watch_roots(self) -> None:
+        for root in list(self._roots):
+            if root.writable and self.settings.observe and await self._disk.run(mounts.observable, root.path):
+                self._observed.add(root.name)
+                await self._watcher.watch(root)
+
+    def _on_mounts(self) -> None:
+        """A disk in one of the roots has come or gone."""
+        if self._tasks is not None:
+            self._tasks.create_task(self._watch_roots(), name="filestore: mounts")
+
+    async def _on_news(self, news: News) -> None:
+        found = [done for pair in news.renamed for done in await self._library.renamed(*pair)]
+        for place in news.topmost():
+            found += await self._library.refresh(place)
+        for done in found:
+            done.slot.release()
+
+    def _on_printer(self, _topic: str, payload: bytes) -> None:
+        if payload and loads(payload)["klippy_connected"]:
+            self._klipper.set()
+
+    async def _follow_klipper(self) -> None:
+        """Klipper says where its documents and example configurations are."""
+        while True:
+            await self._klipper.wait()
+            self._klipper.clear()
+            try:
+                info = await self.bus.call(printer.INFO.name)
+            except BusError as error:
+                log.debug("Klipper has not said where it is: %s", error)
+                continue
+            self._log_file = str(info.get("log_file") or "")
+            for place in klipper_places(info):
+                await self._add_root(place)
+
+    async def _add_root(self, place: Place) -> None:
+        if any(root.name == place.name and root.path == str(place.path) for root in self._roots):
+            return
+        location = await self._open(place)
+        if location is not None:
+            self._show_roots()
+            self._announce({"action": "root_update", "item": item(location, self._library.index.find(location))})
+
+    def _announce(self, said: dict[str, Any]) -> None:
+        self.notify(files.FILELIST_CHANGED, [said])
+
+    # -- what is asked
+
+    @implements(files.ROOTS)
+    async def roots(self, params: NoParams, call: Call) -> list[files.Root]:
+        """In the order in which they were added."""
+        await self._ready.wait()
+        return [
+            files.Root(name=root.name, path=root.path, permissions="rw" if root.writable else "r")
+            for root in self._roots
+        ]
+
+    @implements(files.LIST)
+    async def list_files(self, params: files.RootParams, call: Call) -> Raw:
+        """From the index."""
+        await self._ready.wait()
+        root = self._roots.root(params.root)
+        await self._freshen(Location(root))
+        return Raw(self._library.index.listing(root))
+
+    @implements(files.GET_DIRECTORY)
+    async def get_directory(self, params: files.DirectoryParams, call: Call) -> Raw:
+        """From the index; only the room on the disk is looked up."""
+        location = await self._located(params.path)
+        await self._freshen(Location(location.root))
+        folder, indexed = await self._library.folder(location)
+        extras = self._metadata if params.extended and location.root.name == files.GCODES else None
+        shown = self._library.index.directory(location, folder, extras, keep=indexed)
+        disk = await self._disk.run(changes.disk_usage, self._roots, location)
+        info = {"name": location.root.name, "permissions": "rw" if location.root.writable else "r"}
+        return Raw(b'{%b,"disk_usage":%b,"root_info":%b}' % (shown, dumps(disk), dumps(info)))
+
+    def _metadata(self, path: str, file: Any) -> None:
+        return None
+
+    async def _located(self, path: str) -> Location:
+        await self._ready.wait()
+        return self._roots.locate(path)
+
+    async def _freshen(self, root: Location) -> None:
+        """A root that is not observed is looked at, unless that was a moment ago."""
+        name = root.root.name
+        if name in self._observed or self._now() - self._seen.get(name, 0.0) < FRESH:
+            return
+        self._seen[name] = self._now()
+        for done in await self._library.refresh(root):
+            done.slot.release()
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    # -- what is changed
+
+    @implements(files.POST_DIRECTORY)
+    async def post_directory(self, params: files.PathParams, call: Call) -> Raw:
+        """One level."""
+        location = self._roots.writable(await self._located(params.path))
+        return _raw(self._answer(call, await self._library.make_folder(location)))
+
+    @implements(files.DELETE_DIRECTORY)
+    async def delete_directory(self, params: files.DeleteParams, call: Call) -> Raw:
+        """With all that is in it, where that is asked for."""
+        location = self._roots.writable(await self._located(params.path))
+        done = await self._library.delete_folder(location, await self._loaded(), force=params.force)
+        return _raw(self._answer(call, done))
+
+    @implements(files.DELETE_FILE)
+    async def delete_file(self, params: files.PathParams, call: Call) -> Raw:
+        """Not while it is printed."""
+        location = self._roots.writable(await self._located(params.path))
+        return _raw(self._answer(call, await self._library.delete_file(location, await self._loaded())))
+
+    @implements(files.MOVE)
+    async def move(self, params: files.MoveParams, call: Call) -> Raw:
+        """The answer names both ends."""
+        source = self._roots.writable(await self._located(params.source), InvalidParams)
+        dest = self._roots.writable(self._roots.locate(params.dest), InvalidParams)
+        done = await self._library.move(source, dest, await self._loaded())
+        return _raw({**self._answer(call, done), "source_item": moved_from(source)})
+
+    @implements(files.COPY)
+    async def copy(self, params: files.MoveParams, call: Call) -> Raw:
+        """The source may be anything that can be read."""
+        source = await self._located(params.source)
+        dest = self._roots.writable(self._roots.locate(params.dest), InvalidParams)
+        return _raw(self._answer(call, await self._library.copy(source, dest, await self._loaded())))
+
+    @implements(files.ZIP)
+    async def zip(self, params: files.ZipParams, call: Call) -> Raw:
+        """Of folders, only the files directly in them."""
+        now = datetime.fromtimestamp(self._clock.wall())
+        name = params.dest or f"config/collection-{now:%Y%m%d-%H%M%S}.zip"
+        target = self._roots.writable(await self._located(name), InvalidParams)
+        items = [self._roots.locate(text) for text in params.items]
+        if not items or not target.path:
+            raise InvalidParams("An archive needs a name, and items")
+        done = await self._library.zip(target, items, compress=not params.store_only)
+        answer = self._answer(call, done)
+        return _raw({"destination": answer["item"], "action": "zip_files"})
+
+    def _answer(self, call: Call, done: Done) -> dict[str, Any]:
+        """What the caller gets; the notification follows once that has left."""
+        call.then.append(done.slot.release)
+        return {"item": item(done.location, done.entry), "action": done.action}
+
+    async def _loaded(self) -> Location | None:
+        """The file that is being printed, or could go on to be."""
+        asked = {"objects": {"print_stats": ["filename", "state"]}}
+        try:
+            found = await self.bus.call(printer.OBJECTS_QUERY.name, asked)
+        except BusError:
+            return None  # no Klipper, no print
+        status = found["status"].get("print_stats", {})
+        if status.get("state") not in BUSY or not status.get("filename"):
+            return None
+        return self._roots.within(files.GCODES, status["filename"])
+
+    # -- transfers
+
+    @implements(files.UPLOAD_OPEN)
+    async def open_upload(self, params: files.UploadParams, call: Call) -> Raw:
+        """The file begins where it seems to belong."""
+        await self._ready.wait()
+        self._transfers.require_room(call.client)
+        near = self._target(params.root, params.path, params.filename or "file")
+        limit = self.settings.max_upload_size * MIB
+        upload = await self._disk.run(Upload, near, size=params.size, limit=limit)
+        return _raw({**self._transfers.add_upload(call.client, upload, params.chunk), "limit": limit})
+
+    @implements(files.UPLOAD_COMMIT)
+    async def commit_upload(self, params: files.CommitParams, call: Call) -> Raw:
+        """The file is there when this is answered, or nothing of it is."""
+        incoming = self._transfers.upload(params.id, call.client)
+        try:
+            target = self._target(params.root, params.path, params.filename)
+            await incoming.complete(params.size)
+            await self._disk.run(incoming.upload.finish, params.checksum)
+            done = await self._library.place(incoming.upload, target, params.path, await self._loaded())
+        finally:
+            await self._transfers.end_upload(params.id)
+        answer = self._answer(call, done)
+        if target.root.name == files.GCODES:
+            started = params.print and await self._start_print(target)
+            answer |= {"print_started": started, "print_queued": False}
+        return _raw(answer)
+
+    @implements(files.UPLOAD_ABORT)
+    async def abort_upload(self, params: files.TransferParams, call: Call) -> str:
+        """Nothing of it remains."""
+        self._transfers.upload(params.id, call.client)
+        await self._transfers.end_upload(params.id)
+        return OK
+
+    @implements(files.DOWNLOAD_OPEN)
+    async def open_download(self, params: files.DownloadParams, call: Call) -> Raw:
+        """The file as it is now, whatever becomes of its name."""
+        location = await self._located(params.path)
+        self._transfers.require_room(call.client)
+        download = await self._disk.run(Download, self._roots, location)
+        opened = self._transfers.add_download(call.client, download, params.chunk)
+        return _raw({**opened, "name": location.name, "size": download.size, "modified": download.modified})
+
+    @implements(files.DOWNLOAD_CLOSE)
+    async def close_download(self, params: files.TransferParams, call: Call) -> str:
+        """The file is let go."""
+        await self._transfers.end_download(params.id, call.client)
+        return OK
+
+    def _target(self, root: str, path: str, filename: str) -> Location:
+        """Where an upload goes; raises InvalidParams and Forbidden."""
+        folder = self._roots.within(root, path)
+        target = self._roots.writable(self._roots.within(root, path, filename), InvalidParams)
+        if target.path == folder.path or not filename.strip():
+            raise InvalidParams("The file needs a name")
+        return target
+
+    async def _start_print(self, target: Location) -> bool:
+        """Whether a print has begun; what keeps it from that is no error here."""
+        if await self._loaded() is not None:
+            return False
+        try:
+            await self.bus.call(printer.PRINT_START.name, {"filename": target.path})
+        except BusError as error:
+            log.info("%s is not printed yet: %s", target.path, error)
+            return False
+        return True
+
+
+def _raw(result: dict[str, Any]) -> Raw:
+    return Raw(dumps(result))

@@ -1,0 +1,193 @@
+"""The library: roots, index and notifications kept in step, whoever changes a file."""
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from bus.errors import Forbidden, InvalidParams, NotFound
+
+from . import archive, changes, entries
+from .changes import Seen, observe
+from .disk import Disk
+from .entries import Entry, File, Folder
+from .index import Difference, Index, differences
+from .notices import Notices, Slot
+from .roots import Location, Roots
+from .transfer import Upload, prepare_folder
+
+log = logging.getLogger(__name__)
+
+
+class Done(NamedTuple):
+    """A change that was made: what it was, and its place among the notifications."""
+
+    action: str
+    location: Location
+    entry: Entry | None
+    slot: Slot
+    source: Location | None = None
+
+
+class Library:
+    """All files; one change at a time, each seen in the index before the next begins."""
+
+    def __init__(self, roots: Roots, disk: Disk, notices: Notices) -> None:
+        self.roots = roots
+        self.index = Index()
+        self._disk = disk
+        self._notices = notices
+        self._changing = asyncio.Lock()
+
+    async def open(self, name: str, path: Path, *, writable: bool) -> Location | None:
+        """Adds a root and reads what is in it; None where there is no such folder."""
+        async with self._changing:
+            try:
+                root = await self._disk.run(self.roots.add, name, path, writable=writable)
+            except OSError as error:
+                log.warning("the root '%s' is not available: %s", name, error)
+                return None
+            location = Location(root)
+            self.index.put(Seen(location, await self._disk.run(entries.look, self.roots, location)))
+            return location
+
+    async def make_folder(self, location: Location) -> Done:
+        """Makes a folder."""
+        async with self._changing:
+            await self._disk.run(changes.make_folder, self.roots, location)
+            return await self._done("create_dir", location)
+
+    async def delete_folder(self, location: Location, loaded: Location | None, *, force: bool) -> Done:
+        """Deletes a folder; raises Forbidden where it holds the loaded file."""
+        async with self._changing:
+            _require_idle(loaded, location)
+            try:
+                await self._disk.run(changes.delete_folder, self.roots, location, force=force)
+            except BaseException:
+                await self._look_again(location)
+                raise
+            return await self._done("delete_dir", location)
+
+    async def delete_file(self, location: Location, loaded: Location | None) -> Done:
+        """Deletes a file; raises Forbidden where it is the loaded one."""
+        async with self._changing:
+            _require_idle(loaded, location)
+            await self._disk.run(changes.delete_file, self.roots, location)
+            return await self._done("delete_file", location)
+
+    async def move(self, source: Location, dest: Location, loaded: Location | None) -> Done:
+        """Moves or renames; raises Forbidden where that would touch the loaded file."""
+        async with self._changing:
+            target = await self._disk.run(changes.destination, self.roots, source, dest)
+            _require_idle(loaded, source, target)
+            was_folder = await self._disk.run(changes.move, self.roots, source, target)
+            self.index.put(await self._disk.run(observe, self.roots, source))
+            return await self._done("move_dir" if was_folder else "move_file", target, source)
+
+    async def copy(self, source: Location, dest: Location, loaded: Location | None) -> Done:
+        """Copies; raises Forbidden where that would replace the loaded file."""
+        async with self._changing:
+            target = await self._disk.run(changes.destination, self.roots, source, dest)
+            _require_idle(loaded, target)
+            existed = self.index.find(target) is not None
+            was_folder = await self._disk.run(changes.copy, self.roots, source, target)
+            return await self._done(_created(existed, was_folder), target, source)
+
+    async def zip(self, target: Location, items: Iterable[Location], *, compress: bool) -> Done:
+        """Packs files into an archive."""
+        made = await self._disk.run(archive.pack, self.roots, target, list(items), compress=compress)
+        try:
+            async with self._changing:
+                existed = self.index.find(target) is not None
+                await self._disk.run(made.place)
+                return await self._done(_created(existed, False), target)
+        finally:
+            await self._disk.run(made.close)
+
+    async def place(self, upload: Upload, target: Location, path: str, loaded: Location | None) -> Done:
+        """Makes what was uploaded a file."""
+        async with self._changing:
+            _require_idle(loaded, target)
+            known = self.index.find(target)
+            above = self._first_missing(target.parent)
+            await self._disk.run(prepare_folder, self.roots, target, path)
+            await self._disk.run(upload.place, target)
+            if above is not None:
+                self.index.put(await self._disk.run(observe, self.roots, above))
+                self._notices.reserve("create_dir", above, self.index.find(above)).release()
+            return await self._done(_created(known is not None, False), target)
+
+    async def refresh(self, location: Location) -> list[Done]:
+        """Looks at a location again; what others have changed there, in as few words as possible."""
+        async with self._changing:
+            return await self._look_again(location)
+
+    async def renamed(self, source: Location, target: Location) -> list[Done]:
+        """Somebody has renamed something: one change, unless the index knows of it."""
+        async with self._changing:
+            old, before = self.index.find(source), self.index.find(target)
+            gone, there = [await self._disk.run(observe, self.roots, each) for each in (source, target)]
+            if old is None or gone.entry is not None or type(there.entry) is not type(old):
+                return [*self._compared(gone, old), *self._compared(there, before)]
+            self.index.put(gone)
+            action = "move_dir" if isinstance(old, Folder) else "move_file"
+            return [self._seen(action, there, source)]
+
+    def file(self, location: Location) -> File:
+        """A file of the index; raises NotFound."""
+        found = self.index.find(location)
+        if not isinstance(found, File):
+            raise NotFound("File does not exist")
+        return found
+
+    async def folder(self, location: Location) -> tuple[Folder, bool]:
+        """A folder, and whether it is in the index; raises InvalidParams."""
+        found = self.index.find(location)
+        if isinstance(found, Folder) and not found.link:
+            return found, True
+        looked = await self._disk.run(entries.look_at_folder, self.roots, location)
+        if looked is None:
+            raise InvalidParams("This folder does not exist")
+        return looked, False
+
+    def _first_missing(self, folder: Location) -> Location | None:
+        """The uppermost folder on a path that the index has not."""
+        missing = None
+        while folder.path and self.index.find(folder) is None:
+            missing, folder = folder, folder.parent
+        return missing
+
+    async def _look_again(self, location: Location) -> list[Done]:
+        old = self.index.find(location)
+        return self._compared(await self._disk.run(observe, self.roots, location), old)
+
+    def _compared(self, seen: Seen, old: Entry | None) -> list[Done]:
+        found = list(differences(seen.location, old, seen.entry))
+        self.index.put(seen)
+        return [self._differs(each) for each in found]
+
+    def _differs(self, found: Difference) -> Done:
+        slot = self._notices.reserve(found.action, found.location, found.entry)
+        return Done(found.action, found.location, found.entry, slot)
+
+    async def _done(self, action: str, location: Location, source: Location | None = None) -> Done:
+        return self._seen(action, await self._disk.run(observe, self.roots, location), source)
+
+    def _seen(self, action: str, seen: Seen, source: Location | None) -> Done:
+        self.index.put(seen)
+        entry, told = self.index.find(seen.location), source if action.startswith("move") else None
+        slot = self._notices.reserve(action, seen.location, entry, told)
+        return Done(action, seen.location, entry, slot, source)
+
+
+def _created(existed: bool, was_folder: bool) -> str:
+    if was_folder:
+        return "create_dir"
+    return "modify_file" if existed else "create_file"
+
+
+def _require_idle(loaded: Location | None, *touched: Location) -> None:
+    """Raises Forbidden where something is the loaded file, or a folder that it is in."""
+    if loaded is not None and any(each.holds(loaded) for each in touched):
+        raise Forbidden("The file is being printed")

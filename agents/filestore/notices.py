@@ -1,0 +1,64 @@
+"""Notifications in the order of the changes they tell of, each once the caller who made the change has its answer."""
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from .entries import Entry
+from .roots import Location
+
+Said = dict[str, Any]
+
+
+def item(location: Location, entry: Entry | None) -> Said:
+    """A file or folder as answers and notifications show it; zeros for what is gone."""
+    modified, size, permissions = (entry.modified, entry.size, entry.permissions) if entry else (0, 0, "")
+    shown = {"modified": modified, "size": size, "permissions": permissions}
+    return {**shown, "path": location.path, "root": location.root.name}
+
+
+def moved_from(location: Location) -> Said:
+    """Where something was."""
+    return {"path": location.path, "root": location.root.name}
+
+
+class Slot:
+    """The place of one notification in the order; a change that came to nothing leaves it empty."""
+
+    __slots__ = ("_notices", "released", "said")
+
+    def __init__(self, notices: "Notices", said: Said | None) -> None:
+        self._notices = notices
+        self.said = said
+        self.released = False
+
+    def release(self) -> None:
+        """Lets it go out, behind those before it."""
+        self.released = True
+        self._notices.flush()
+
+
+class Notices:
+    """Those that have not gone out yet."""
+
+    def __init__(self, publish: Callable[[Said], None]) -> None:
+        self._publish = publish
+        self._waiting: deque[Slot] = deque()
+
+    def reserve(self, action: str, location: Location, entry: Entry | None, source: Location | None = None) -> Slot:
+        """Takes the next place; what concerns hidden names, or roots that nobody can write to, is not said."""
+        silent = location.hidden or not location.root.writable
+        said: Said | None = None if silent else {"action": action, "item": item(location, entry)}
+        if said is not None and source is not None:
+            said["source_item"] = moved_from(source)
+        slot = Slot(self, said)
+        self._waiting.append(slot)
+        return slot
+
+    def flush(self) -> None:
+        """Publishes what is released and has nothing before it."""
+        waiting = self._waiting
+        while waiting and waiting[0].released:
+            said = waiting.popleft().said
+            if said is not None:
+                self._publish(said)

@@ -1,0 +1,42 @@
+"""Which roots there are: those of the data folder and the configuration, and those that Klipper brings along."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from .roots import Reserved
+from .settings import FileStoreSettings
+
+OURS = ("printbus", "database", "certs", "systemd", "comms", "backup", "moonraker.secrets", "moonraker.asvc")
+KLIPPER_ROOTS = {"docs": "docs", "config_examples": "config"}  # by name, the folder in Klipper's source
+
+
+class Place(NamedTuple):
+    """A root as it is configured."""
+
+    name: str
+    path: Path
+    writable: bool
+
+
+def places(settings: FileStoreSettings, data: Path) -> Iterator[Place]:
+    """The roots that are there from the beginning."""
+    yield Place("gcodes", settings.gcodes or data / "gcodes", True)
+    yield Place("config", settings.config or data / "config", settings.enable_config_write_access)
+    yield Place("logs", settings.logs or data / "logs", False)
+    for name, root in settings.roots.items():
+        yield Place(name, root.path, root.writable)
+
+
+def klipper_places(info: dict[str, Any]) -> Iterator[Place]:
+    """The roots in the source that a Klipper says it runs from."""
+    source = info.get("klipper_path")
+    if isinstance(source, str) and source.startswith("/"):
+        for name, folder in KLIPPER_ROOTS.items():
+            if (Path(source) / folder).is_dir():
+                yield Place(name, Path(source) / folder, False)
+
+
+def reserved(data: Path) -> list[Reserved]:
+    """What belongs to the server itself."""
+    return [Reserved(str(data / name)) for name in OURS]

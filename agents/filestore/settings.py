@@ -1,0 +1,34 @@
+"""What can be configured about files."""
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from bus.agent import Settings
+
+
+class RootSettings(BaseModel):
+    """One more root."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: Path
+    writable: bool = False
+
+
+class FileStoreSettings(Settings):
+    """Where files are, and what may be done with them."""
+
+    gcodes: Path | None = Field(None, description="By default `gcodes` in the data folder, as config and logs.")
+    config: Path | None = None
+    logs: Path | None = None
+    roots: dict[str, RootSettings] = Field({}, description="More roots, by name.")
+    links: list[Path] = Field([], description="Folders outside the roots that links may lead into, for reading.")
+    enable_config_write_access: bool = Field(True, description="Whether the config root can be changed.")
+    max_upload_size: int = Field(1024, ge=1, le=1 << 20, description="MiB of one file.")
+    observe: bool = Field(True, description="Whether changes that others make are noticed at once.")
+    rescan_interval: float = Field(
+        30.0, ge=1, le=86_400, description="Seconds between looks at roots and folders that cannot be observed."
+    )
+    enable_object_processing: bool = Field(False, description="Whether objects in gcode can be excluded from a print.")
+    metadata_timeout: float = Field(20.0, gt=0, le=3600, description="Seconds that reading metadata may take.")

@@ -1,0 +1,271 @@
+"""Files over HTTP and websocket on the running program: uploads, downloads, changes, and what is announced."""
+
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from websockets.sync.client import connect
+
+from tests.e2e.test_print import Socket, get, until
+from tests.file_client import download, field, file_part, form, post, request, upload
+from tests.program import Addresses, running
+
+CHANGED = "notify_filelist_changed"
+Json = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def where(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Addresses]:
+    folder = tmp_path_factory.mktemp("files")
+    (folder / "data" / "gcodes").mkdir(parents=True)
+    (folder / "data" / "gcodes" / ".printbus-left").write_text("of a run that was killed")
+    with running(folder / "data", "--virtual") as (_, addresses):
+        until(lambda: bool(get(addresses, "/server/info")["klippy_state"] == "ready"))
+        until(lambda: any(file["path"] == "demo.gcode" for file in listed(addresses)))
+        yield addresses
+
+
+@pytest.fixture
+def socket(where: Addresses) -> Iterator[Socket]:
+    with connect(where.http.replace("http", "ws") + "/websocket") as connection:
+        yield Socket(connection)
+
+
+def listed(where: Addresses, root: str = "gcodes") -> list[Json]:
+    found: list[Json] = get(where, f"/server/files/list?root={root}")
+    return found
+
+
+def paths(where: Addresses, root: str = "gcodes") -> list[str]:
+    return [file["path"] for file in listed(where, root)]
+
+
+def unfinished(where: Addresses) -> list[Path]:
+    return [path for path in (where.data / "gcodes").rglob("*") if path.name.startswith(".printbus-")]
+
+
+def heard(socket: Socket, path: str) -> Json:
+    """The next notification about a path."""
+    found = socket.hear(lambda said: said.get("method") == CHANGED and said["params"][0]["item"]["path"] == path)
+    change: Json = found["params"][0]
+    return change
+
+
+def test_an_upload_is_answered_as_by_the_reference_server(where: Addresses) -> None:
+    answer = upload(where, "bär 1.gcode", root="gcodes", path="neu/tief", print="false")
+    assert answer.status == 201
+    assert answer.headers["location"] == f"http://{answer_host(where)}/server/files/gcodes/neu/tief/b%C3%A4r%201.gcode"
+    item = answer.json["item"]
+    assert (item["path"], item["root"], item["size"], item["permissions"]) == (
+        "neu/tief/bär 1.gcode",
+        "gcodes",
+        4,
+        "rw",
+    )
+    assert {key: answer.json[key] for key in ("action", "print_started", "print_queued")} == {
+        "action": "create_file",
+        "print_started": False,
+        "print_queued": False,
+    }
+    again = upload(where, "bär 1.gcode", b"G29\n", path="neu/tief")
+    assert again.json["action"] == "modify_file"
+    assert (where.data / "gcodes" / "neu" / "tief" / "bär 1.gcode").read_bytes() == b"G29\n"
+
+
+def answer_host(where: Addresses) -> str:
+    return where.http.removeprefix("http://")
+
+
+def test_fields_may_come_behind_the_file(where: Addresses) -> None:
+    answer = post(where, form(file_part("behind.cfg", b"# x\n"), field("root", "config"), field("path", "deep")))
+    assert answer.status == 201 and answer.json["item"]["path"] == "deep/behind.cfg"
+    assert "print_started" not in answer.json
+    assert (where.data / "config" / "deep" / "behind.cfg").read_bytes() == b"# x\n"
+
+
+def test_a_checksum_is_checked(where: Addresses) -> None:
+    content = b"G28\n" * 100_000
+    right = sha256(content).hexdigest()
+    assert upload(where, "sum.gcode", content, checksum=right.upper()).status == 201
+    wrong = post(where, form(file_part("wrong.gcode", content), field("checksum", "0" * 64)))
+    assert wrong.status == 422
+    assert "wrong.gcode" not in paths(where) and not unfinished(where)
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (form(field("root", "gcodes")), 400),
+        (form(file_part("x.gcode", b"x"))[:-20], 400),
+        (form(file_part("x.gcode", b"x" * 3_000_000))[:2_000_000], 400),
+        (b"G28", 400),
+        (b"", 400),
+        (form(file_part("", b"x")), 400),
+        (form(file_part("a.gcode", b"x"), file_part("b.gcode", b"y")), 400),
+        (form(file_part("x.gcode", b"x"), field("root", "nosuch")), 400),
+        (form(file_part("x.log", b"x"), field("root", "logs")), 400),
+        (form(file_part("nosuch/x.gcode", b"x")), 400),
+        (form(file_part("x.gcode/", b"x"), field("path", "demo.gcode")), 400),
+        (form(field("pad", "x" * 20_000_000), file_part("x.gcode", b"x")), 413),
+        (form(*(field(f"f{number}", "x") for number in range(10_000)), file_part("x.gcode", b"x")), 413),
+    ],
+    ids=[
+        "no file",
+        "no end",
+        "cut",
+        "no form",
+        "empty",
+        "no name",
+        "two",
+        "root",
+        "logs",
+        "folder",
+        "file",
+        "20 MB",
+        "many",
+    ],
+)
+def test_a_broken_upload_leaves_nothing(where: Addresses, body: bytes, status: int) -> None:
+    before = paths(where)
+    answer = post(where, body)
+    assert (answer.status, bool(answer.json["error"]["message"])) == (status, True)
+    assert paths(where) == before and not unfinished(where)
+    assert upload(where, "after.gcode").status == 201
+
+
+def test_a_body_of_another_kind_is_refused(where: Addresses) -> None:
+    assert request(where, "POST", "/server/files/upload", b"G28", Content_Type="text/plain").status == 400
+
+
+def test_too_large_is_said_before_it_is_sent(where: Addresses) -> None:
+    head = form(file_part("huge.gcode", b"x"))
+    answer = request(
+        where,
+        "POST",
+        "/server/files/upload",
+        head,
+        Content_Type="multipart/form-data; boundary=form-of-a-test",
+        Content_Length=str(2 << 30),
+    )
+    assert answer.status == 413 and "max_upload_size" in answer.json["error"]["message"]
+
+
+def test_a_download_has_validators_and_ranges(where: Addresses) -> None:
+    content = bytes(range(256)) * 8000
+    upload(where, "ünïcode %22q%22.bin", content)
+    name = next(path.name for path in (where.data / "gcodes").glob("*.bin"))
+    answer = download(where, f"gcodes/{name}")
+    assert (answer.status, answer.body) == (200, content)
+    assert answer.headers["accept-ranges"] == "bytes" and answer.headers["content-length"] == str(len(content))
+    assert answer.headers["content-disposition"].startswith("attachment; filename=")
+    assert "filename*=UTF-8''%C3%BCn%C3%AFcode" in answer.headers["content-disposition"]
+    since = answer.headers["last-modified"]
+    assert download(where, f"gcodes/{name}", If_Modified_Since=since).status == 304
+    assert download(where, f"gcodes/{name}", If_Modified_Since="Thu, 01 Jan 1970 00:00:01 GMT").status == 200
+    for wanted, part in {"0-0": content[:1], "100000-": content[100_000:], "-7": content[-7:]}.items():
+        answer = download(where, f"gcodes/{name}", Range=f"bytes={wanted}")
+        assert (answer.status, answer.body) == (206, part)
+    assert answer.headers["content-range"] == f"bytes {len(content) - 7}-{len(content) - 1}/{len(content)}"
+    assert download(where, f"gcodes/{name}", Range=f"bytes={len(content)}-").status == 416
+    head = request(where, "HEAD", f"/server/files/gcodes/{quote(name)}")
+    assert (head.status, head.headers["content-length"], head.body) == (200, str(len(content)), b"")
+
+
+def test_fixed_addresses_of_logs(where: Addresses) -> None:
+    assert request(where, "GET", "/server/files/klippy.log").status in (200, 404)
+    (where.data / "logs" / "moonraker.log").write_text("hello")
+    assert request(where, "GET", "/server/files/moonraker.log").body == b"hello"
+
+
+def test_what_is_changed_here_is_announced_behind_the_answer(where: Addresses, socket: Socket) -> None:
+    orders: list[tuple[str, Json]] = [
+        ("server.files.post_directory", {"path": "gcodes/dir1"}),
+        ("server.files.copy", {"source": "gcodes/demo.gcode", "dest": "gcodes/dir1/a.gcode"}),
+        ("server.files.move", {"source": "gcodes/dir1", "dest": "gcodes/dir2"}),
+        ("server.files.delete_directory", {"path": "gcodes/dir2", "force": True}),
+    ]
+    for method, params in orders:
+        assert "result" in socket.ask(method, **params)
+    socket.hear(lambda said: said.get("method") == CHANGED and said["params"][0]["action"] == "delete_dir")
+    about = [
+        said
+        for said in socket.heard
+        if "id" in said or (said.get("method") == CHANGED and said["params"][0]["item"]["path"].startswith("dir"))
+    ]
+    order = [said["params"][0]["action"] if "method" in said else said["id"] for said in about]
+    changes = [each for each in order if isinstance(each, str)]
+    assert changes == ["create_dir", "create_file", "move_dir", "delete_dir"]
+    assert all(order.index(number + 1) < order.index(change) for number, change in enumerate(changes))
+
+
+def test_changes_of_others_are_announced_once_and_when_they_are_finished(where: Addresses, socket: Socket) -> None:
+    gcodes = where.data / "gcodes"
+    with (gcodes / "slow.gcode").open("wb") as slow:
+        slow.write(b"G28\n")
+        slow.flush()
+        (gcodes / "quick.gcode").write_bytes(b"G28\n")
+        assert heard(socket, "quick.gcode")["action"] == "create_file"
+        assert "slow.gcode" not in paths(where)
+        slow.write(b"G29\n")
+    change = heard(socket, "slow.gcode")
+    assert (change["action"], change["item"]["size"]) == ("create_file", 8)
+    (gcodes / "slow.gcode").rename(gcodes / "done.gcode")
+    change = heard(socket, "done.gcode")
+    assert (change["action"], change["source_item"]) == ("move_file", {"path": "slow.gcode", "root": "gcodes"})
+    (gcodes / "done.gcode").write_bytes(b"G1\n")
+    assert heard(socket, "done.gcode")["action"] == "modify_file"
+    (gcodes / "done.gcode").unlink()
+    assert heard(socket, "done.gcode")["action"] == "delete_file"
+
+
+def test_a_folder_from_outside_is_announced_as_one(where: Addresses, socket: Socket, tmp_path: Path) -> None:
+    gcodes = where.data / "gcodes"
+    for number in range(3):
+        (tmp_path / "stick" / f"sub{number}").mkdir(parents=True)
+        (tmp_path / "stick" / f"sub{number}" / "part.gcode").write_text("G28\n")
+    subprocess.run(["cp", "-r", tmp_path / "stick", gcodes / "stick"], check=True)
+    assert heard(socket, "stick")["action"] == "create_dir"
+    assert [path for path in paths(where) if path.startswith("stick/")] == [
+        f"stick/sub{n}/part.gcode" for n in range(3)
+    ]
+    shutil.rmtree(gcodes / "stick")
+    assert heard(socket, "stick")["action"] == "delete_dir"
+    assert not [said for said in socket.heard if "stick/" in json.dumps(said)]
+
+
+def test_the_printed_file_stays_as_it_is(where: Addresses, socket: Socket) -> None:
+    upload(where, "long.gcode", b"G28\n" + b"G1 X10 F60\nG1 X100 F60\n" * 500, path="job", print="true")
+    until(lambda: printing(where) == "job/long.gcode")
+    for verb, path in (
+        ("DELETE", "/server/files/gcodes/job/long.gcode"),
+        ("DELETE", "/server/files/directory?path=gcodes/job&force=true"),
+        ("POST", "/server/files/move?source=gcodes/job&dest=gcodes/other"),
+        ("POST", "/server/files/move?source=gcodes/demo.gcode&dest=gcodes/job/long.gcode"),
+        ("POST", "/server/files/copy?source=gcodes/demo.gcode&dest=gcodes/job/long.gcode"),
+    ):
+        assert request(where, verb, path).status == 403, path
+    assert upload(where, "long.gcode", path="job").status == 403
+    copied = request(where, "POST", "/server/files/copy?source=gcodes/job&dest=gcodes/copied")
+    assert copied.status == 200
+    get(where, "/printer/print/cancel", post=True)
+    until(lambda: printing(where) == "")
+    assert request(where, "DELETE", "/server/files/directory?path=gcodes/job&force=true").status == 200
+
+
+def printing(where: Addresses) -> str:
+    stats = get(where, "/printer/objects/query?print_stats")["status"]["print_stats"]
+    return str(stats["filename"]) if stats["state"] in ("printing", "paused") else ""
+
+
+def test_what_an_earlier_run_left_is_gone(where: Addresses) -> None:
+    assert not (where.data / "gcodes" / ".printbus-left").exists()
+
+
+def test_server_info_names_the_roots(where: Addresses) -> None:
+    assert set(get(where, "/server/info")["registered_directories"]) >= {"gcodes", "config", "logs"}
