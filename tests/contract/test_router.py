@@ -380,6 +380,24 @@ def test_an_emergency_stop_runs_during_its_delivery(run: Run[None]) -> None:
     run(scenario())
 
 
+def test_an_emergency_stop_is_heard_as_the_first_word_of_a_client_that_a_bridge_has_just_announced(
+    run: Run[None],
+) -> None:
+    async def scenario() -> None:
+        async with lab() as rig:
+            bridge = rig.client("bridge", Role.BRIDGE)
+            bridge.listen("test/moonraker/api/response/bridge/+")
+            Lab.done.clear()
+            actor = {"user": None, "transport": "http", "client": "127.0.0.1"}
+            bridge.send("test/connection/bridge/5", {"open": True, "actor": actor})
+            stop = {"jsonrpc": "2.0", "method": "printer.emergency_stop", "id": 1}
+            bridge.send("test/moonraker/api/request/bridge/5", stop)
+            assert Lab.done == ["stop"]  # no turn of the loop has passed
+            assert (await bridge.next())["id"] == 1
+
+    run(scenario())
+
+
 def test_a_repeated_timestamp_or_uuid_runs_once(run: Run[None]) -> None:
     async def scenario() -> None:
         async with lab() as rig:
