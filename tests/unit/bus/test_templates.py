@@ -1,6 +1,8 @@
 """Templates: what they may say, whom they may call, and how they fail."""
 
 import asyncio
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -195,3 +197,11 @@ def test_a_broken_file_of_secrets_is_named_and_not_shown(tmp_path: Path, content
     with pytest.raises(ConfigError, match=r"moonraker\.secrets: ") as raised:
         read_secrets(tmp_path)
     assert "s3cret" not in str(raised.value)
+
+
+def test_who_has_no_templates_does_not_pay_for_them() -> None:
+    script = (
+        "import sys, bus.commands, bridge, agents.core, agents.klippy, agents.buttons\n"
+        "assert not {'jinja2', 'gpiod', 'bus.templates'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
