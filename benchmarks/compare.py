@@ -104,6 +104,11 @@ WANTED: dict[str, object] = {"objects": OBJECTS}
 REQUESTS = (
     Cell("http", _figures("HTTP /server/info, 1 connection"), _http(1)),
     Cell("http16", _figures("HTTP /server/info, 16 connections", 3.5, 0.5), _http(16)),
+    Cell(
+        "system-info",
+        _figures("HTTP /machine/system_info, 16 connections", 3.5),
+        _http(16, "/machine/system_info"),
+    ),
     Cell("websocket", _figures("websocket server.info, in sequence", 2.0), _websocket()),
     Cell("mqtt", _figures("MQTT server.info, in sequence", 1.5), _mqtt(1)),
     Cell("mqtt16", _figures("MQTT server.info, 16 in flight", 3.0), _mqtt(16)),

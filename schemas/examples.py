@@ -70,6 +70,56 @@ _ITEM = {**_FILE, "path": "parts/benchy.gcode", "root": "gcodes"}
 _GONE = {"modified": 0, "size": 0, "permissions": "", "path": "parts/benchy.gcode", "root": "gcodes"}
 _DISK = {"total": 7522213888, "used": 4280369152, "free": 2903625728}
 _TOPICS = {name: f"printer/files/upload/desk/5ad0a1b2c3d4e5f6/{name}" for name in ("data", "want", "failed")}
+_HOST = {
+    "python": {
+        "version": [3, 11, 2, "final", 0],
+        "version_string": "3.11.2 (main, Apr 28 2025, 14:11:48) [GCC 12.2.0]",
+    },
+    "cpu_info": {
+        "cpu_count": 4,
+        "bits": "32bit",
+        "processor": "armv7l",
+        "cpu_desc": "ARMv7 Processor rev 4 (v7l)",
+        "serial_number": "b898bdb4",
+        "hardware_desc": "BCM2835",
+        "model": "Raspberry Pi 3 Model B Rev 1.2",
+        "total_memory": 945364,
+        "memory_units": "kB",
+    },
+    "sd_info": {
+        "manufacturer_id": "03",
+        "manufacturer": "Sandisk",
+        "oem_id": "5344",
+        "product_name": "SU32G",
+        "product_revision": "8.0",
+        "serial_number": "0046ba46",
+        "manufacturer_date": "4/2018",
+        "capacity": "29.7 GiB",
+        "total_bytes": 31914983424,
+    },
+    "distribution": {
+        "name": "Raspbian GNU/Linux 10 (buster)",
+        "id": "raspbian",
+        "version": "10",
+        "version_parts": {"major": "10", "minor": "", "build_number": "", "release": ""},
+        "like": "debian",
+        "codename": "buster",
+        "release_info": {"id": "raspbian", "version_id": "10"},
+        "kernel_version": "5.10.103-v7+",
+    },
+    "virtualization": {"virt_type": "none", "virt_identifier": "none", "virt_id": "none"},
+    "network": {
+        "wlan0": {
+            "mac_address": "b8:27:eb:98:bd:b4",
+            "ip_addresses": [{"family": "ipv4", "address": "192.168.1.127", "is_link_local": False}],
+        }
+    },
+    "canbus": {"can0": {"tx_queue_len": 128, "bitrate": 500000, "driver": "mcp251x"}},
+    "provider": "none",
+    "available_services": [],
+    "service_state": {},
+    "instance_ids": {"moonraker": "moonraker", "klipper": "klipper"},
+}
 EXAMPLES: Mapping[str, Example] = {
     "server.files.roots": Example(result=[{"name": "gcodes", "path": "/home/pi/gcodes", "permissions": "rw"}]),
     "server.files.list": Example({"root": "gcodes"}, [{**_FILE, "path": "parts/benchy.gcode"}]),
@@ -164,6 +214,7 @@ EXAMPLES: Mapping[str, Example] = {
     "server.mqtt.subscribe": Example(
         {"topic": "home/lamp", "timeout": 5}, {"topic": "home/lamp", "payload": {"on": True}}
     ),
+    "machine.system_info": Example(result={"system_info": _HOST}),
     "events.read": Example({"since": 6, "since_time": 1760000000, "limit": 1}, {"events": [_BEGUN], "head": 12}),
     "events.append": Example(
         {"stream": "print", "events": [_FACT], "append_id": "6f0cdb2e-43a2-4a2c-9d4b-0b5bd3b1f1f5"}, {"seq": 7}

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from . import buttons, files, klippy, printer, state
+from . import buttons, files, klippy, machine, printer, state
 from .base import Model
 
 
@@ -207,6 +207,7 @@ TOPICS = {
                 "klippy/server": state.Klippy,
                 "klippy/last_print": state.LastPrint,
                 "extensions/remote_methods": state.RemoteMethods,
+                "sysinfo/system_info": machine.SystemInfo,
                 "mqttgate/remote_methods": state.RemoteMethods,
                 "buttons/buttons": buttons.Buttons,
                 "filestore/roots": state.Roots,

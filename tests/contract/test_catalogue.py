@@ -67,6 +67,7 @@ VALID: dict[str, Json] = {
     "klippy.tunnel.open": {},
     "server.temperature_store": {"include_monitors": True},
     "server.gcode_store": {"count": 5},
+    "machine.system_info": {},
     "printer.gcode.help": {},
     "server.files.roots": {},
     "server.files.list": {"root": "gcodes"},

@@ -28,11 +28,13 @@ HOMES = {
     "gpiod": "agents/buttons/gpio.py",
     "jinja2": "bus/templates.py",
     "asyncinotify": "agents/filestore/watch.py",
+    "distro": "agents/sysinfo/",
     "lmdb": "bus/lmdb_",
     "PIL": "agents/filestore/metadata/",
     "paho": "bus/client.py",  # aiomqtt's own
     "preprocess_cancellation": "agents/filestore/metadata/objects.py",
     "python_multipart": "bridge/multipart.py",
+    "psutil": "agents/sysinfo/",
     "starlette": "bridge/",
     "uvicorn": "bridge/",
     "uvloop": "bus/commands.py",
