@@ -119,8 +119,8 @@ class Bridge:
         self._servers.append(server)
         self.urls.append(url + self._settings.prefix)
 
-    async def stop(self, *, restarting: bool = False) -> None:
-        """Fails what waits, ends all websockets (1001, or unsaid where a restart follows) and stops listening."""
+    async def stop(self) -> None:
+        """Fails what waits, ends all websockets and stops listening."""
         if self._pings is not None:
             self._pings.cancel()
             await asyncio.wait([self._pings])
@@ -129,17 +129,17 @@ class Bridge:
         self._clients.fail()
         if self._unix is not None:
             await self._unix.stop()
-        await self._door.close(say=not restarting)
+        await self._door.close()
         for server in self._servers:
             await server.stop()
         self._servers = []
 
     def lost(self) -> None:
-        """The session has lost the broker: what waits fails, and websockets are closed: their requests are lost."""
+        """The session has lost the broker: what waits fails, and websockets end: their requests are lost."""
         self._caller.lost()
         self._clients.lost()
         self._transfers.lost()
-        self._door.part()
+        self._door.drop()
         if self._unix is not None:
             self._unix.part()
 

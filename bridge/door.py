@@ -8,7 +8,6 @@ from bus.errors import BusError, Forbidden, NotFound, Unavailable
 
 from .auth import Gate, Seen, watched
 from .clients import Clients, actor
-from .frames import GOING_AWAY, SERVICE_RESTART
 from .handshake import Handshake, acceptance, parse, refusal
 from .mqtt_socket import SUBPROTOCOL, MqttFactory, MqttSocket
 from .rpc_socket import RpcSocket
@@ -69,16 +68,9 @@ class Door:
         if not self._open:
             self._empty.set()
 
-    async def close(self, *, say: bool = True) -> None:
-        """Closes all websockets (1001); who has not gone after `CLOSE_SECONDS` is cut.
-
-        Without a word where we are back in a moment: Mainsail and Fluidd connect again only after an unclean end.
-        """
-        for wire in list(self._open):
-            if say:
-                wire.close(GOING_AWAY, "the server is stopping")
-            else:
-                wire.drop()
+    async def close(self) -> None:
+        """Drops all websockets; who has not gone after `CLOSE_SECONDS` is cut."""
+        self.drop()
         try:
             async with asyncio.timeout(CLOSE_SECONDS):
                 while self._open:
@@ -88,10 +80,10 @@ class Door:
             for wire in list(self._open):
                 wire.abort()
 
-    def part(self) -> None:
-        """Tells all that they have to begin anew (1012): what they have asked is lost."""
+    def drop(self) -> None:
+        """Ends all websockets without a close frame: Mainsail and Fluidd connect again only after an unclean end."""
         for wire in list(self._open):
-            wire.close(SERVICE_RESTART, "the broker is not connected")
+            wire.drop()
 
     def ping(self) -> None:
         """Asks all whether they are still there."""

@@ -58,7 +58,7 @@ def run_until_signal(serve: Callable[[Stop], Coroutine[Any, Any, int]]) -> int:
 
 
 def _serve(options: argparse.Namespace, *, local: bool) -> int:
-    """Runs what is configured or, where that cannot be, what last worked."""
+    """Runs what is configured or, after a restart with files that cannot be used, what last worked."""
     try:
         plan = planned(options, local=local)
     except ConfigError as error:

@@ -150,7 +150,7 @@ async def running(plan: Plan, program: Program) -> AsyncIterator[str]:
             finally:
                 session.publish(topics.server_status, b'{"server":"offline"}', retain=True)
                 if bridge:
-                    await bridge.stop(restarting=program.wants_restart)
+                    await bridge.stop()
                 for task in started:
                     task.cancel()
         await journal.ask(lambda _: folds.save())

@@ -10,7 +10,7 @@ from typing import Any
 from .agent import Agent, Settings
 from .config import ConfigError, PrinterConfig, checked, endpoint, nearest, read_yaml, section, split_sections
 from .last_working import Files, recall
-from .program import port_for
+from .program import has_restarted, port_for
 from .supervisor import agent_class, agent_names
 
 log = logging.getLogger(__name__)
@@ -188,8 +188,11 @@ def planned(options: argparse.Namespace, *, local: bool) -> Any:
 
 
 def planned_before(options: argparse.Namespace, problem: str, *, local: bool) -> Any:
-    """The plan with the files as they were when they last worked, which says so; None where they never have."""
-    kept = recall(options.data)
+    """The plan with the files as they were when they last worked, which says so; None where there is none.
+
+    Only a restart takes it up: a start with broken files, access rules among them, is refused.
+    """
+    kept = recall(options.data) if has_restarted() else None
     if kept is None:
         return None
     warning = f"The configuration cannot be used; the last one that worked is in force: {problem}"

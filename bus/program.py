@@ -63,6 +63,11 @@ def run_again(ports: Mapping[str, int]) -> NoReturn:
     os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)  # noqa: S606 - our own command line
 
 
+def has_restarted() -> bool:
+    """Whether this process goes on with what it did before a restart in place."""
+    return PORTS in os.environ
+
+
 def port_for(listener: str, wanted: int) -> int:
     """The port to listen on: where any will do, the one before a restart, so that clients find it again."""
     earlier = json.loads(os.environ.get(PORTS, "{}"))

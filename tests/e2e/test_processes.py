@@ -138,7 +138,7 @@ def test_everybody_is_back_after_the_broker_was_killed(parts: Parts) -> None:
         with pytest.raises(ConnectionClosed) as closed:
             while True:
                 connection.recv(PATIENCE)
-        assert closed.value.rcvd is not None and closed.value.rcvd.code == 1012
+        assert closed.value.rcvd is None
     again = parts.start("broker", "--mqtt", f"{parts.mqtt.mqtt_host}:{parts.mqtt.mqtt_port}")
     again.ready_line()
     until(lambda: _state(where) == "ready")

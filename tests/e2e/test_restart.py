@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 import json
 import socket
+import subprocess
+import sys
 import time
 import urllib.error
 from collections.abc import Callable, Iterator
@@ -168,23 +170,27 @@ def test_rules_of_a_file_of_their_own_stay_in_force_when_it_breaks(tmp_path: Pat
         assert asyncio.run(reads("open/x")) and not asyncio.run(reads("closed/x"))
 
 
-def test_the_last_working_files_serve_a_later_start_too(tmp_path: Path) -> None:
+@pytest.mark.parametrize("case", sorted(BROKEN))
+def test_a_later_start_refuses_what_is_broken(tmp_path: Path, case: str) -> None:
+    name, content, said = BROKEN[case]
     with running(tmp_path, "--virtual"):
-        until((tmp_path / "config" / "printer.yaml").exists)
-    (tmp_path / "config" / "printer.yaml").write_text("bridge: [")
-    with running(tmp_path, "--virtual") as (process, where):
-        assert "not valid YAML" in warnings(where)[0]
-        assert any("the last one that worked is in force" in line for line in process.errors)
+        until((tmp_path / "printbus" / "last_working.json").exists)
+    (tmp_path / "config" / name).write_text(content)
+    refused = [sys.executable, "-m", "bus", *up_arguments(tmp_path, "--virtual")]
+    ended = subprocess.run(refused, capture_output=True, text=True, timeout=10, check=False)
+    assert ended.returncode == (1 if case == "no listener" else 2)
+    assert said in ended.stderr
 
 
-def test_warnings_are_html_unless_they_are_asked_for_as_they_are(tmp_path: Path) -> None:
-    with running(tmp_path, "--virtual"):
-        until((tmp_path / "config" / "printer.yaml").exists)
-    (tmp_path / "config" / "printer.yaml").write_text('"<img>": 1\nslip: 1\n')
-    with running(tmp_path, "--virtual") as (_, where):
-        assert "'&lt;img&gt;'" in warnings(where)[0] and "<br/>" in warnings(where)[0]
-        (raw,) = get(where, "/server/info?raw=true")["warnings"]
-        assert "'<img>'" in raw and "\n" in raw and "<br/>" not in raw
+def test_warnings_are_html_unless_they_are_asked_for_as_they_are(program: tuple[Program, Addresses]) -> None:
+    process, where = program
+    file = where.data / "config" / "printer.yaml"
+    until(lambda: file.exists() and (where.data / "printbus" / "last_working.json").exists())
+    file.write_text('"<img>": 1\nslip: 1\n')
+    restart(process, where)
+    assert "'&lt;img&gt;'" in warnings(where)[0] and "<br/>" in warnings(where)[0]
+    (raw,) = get(where, "/server/info?raw=true")["warnings"]
+    assert "'<img>'" in raw and "\n" in raw and "<br/>" not in raw
 
 
 def test_a_start_without_anybody_to_read_the_ready_line_survives_restarts(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from struct import pack
 from typing import Any, Self
 
 import orjson
+import pytest
 
 KEY = b"dGhlIHNhbXBsZSBub25jZQ=="
 WAIT = 5.0
@@ -86,6 +87,12 @@ class WsClient:
             opcode, payload = await self.frame()
         assert await self.rest() == b""
         return int.from_bytes(payload[:2], "big")
+
+    async def dropped(self) -> None:
+        """The connection ends without a close frame."""
+        with pytest.raises(asyncio.IncompleteReadError):
+            while (await self.frame())[0] != 8:
+                pass
 
     async def close(self) -> None:
         self._writer.close()
