@@ -36,7 +36,9 @@ PIPELINED = 32  # stops of one client under way, where it can have several: thei
 SETTLE = 1.0  # seconds for a condition to set in
 STOP, SCRIPT = "printer.emergency_stop", "printer.gcode.script"
 HEAT = "M109 S200"  # never ends here
-CONFIG = "log: {segment_bytes: 1048576, segments: 2, keep: [commands]}\n"  # so that the log is compacted all the time
+COMPACTING = (
+    "log: {segment_bytes: 1048576, segments: 2, keep: [commands]}\n"  # all the time, much being carried forward
+)
 CROWDED = "16"  # requests of one load generator under way
 YIELDING = ("nice", "-n", "10")  # a flood comes from other machines: it should not take the processor from the server
 Argument = str
@@ -87,6 +89,7 @@ class Condition:
 
     name: str
     loads: Sequence[Sequence[Argument]] = ()
+    config: str = "{}\n"
     full: bool = False
     waits: bool = False
 
@@ -100,10 +103,10 @@ COMPACTION = (_scripts(4000),)
 CONDITIONS = (
     Condition("nothing else"),
     Condition("a flood of requests", FLOOD),
-    Condition("log compaction", COMPACTION),
+    Condition("log compaction", COMPACTION, COMPACTING),
     Condition("a full disk", (_scripts(10),), full=True),
     Condition("a script that waits", waits=True),
-    Condition("all but the disk", (*FLOOD, *COMPACTION), waits=True),
+    Condition("all but the disk", (*FLOOD, *COMPACTION), COMPACTING, waits=True),
 )
 
 
@@ -201,11 +204,11 @@ def _scripted(connection: Connection, request: Message) -> None:
 
 
 @asynccontextmanager
-async def place(folder: Path) -> AsyncIterator[Place]:
+async def place(folder: Path, settings: str) -> AsyncIterator[Place]:
     """printbus and its Klipper."""
     http, mqtt = servers.free_ports(2)
     data, config = folder / "data", folder / "printer.yaml"
-    config.write_text(CONFIG)
+    config.write_text(settings)
     async with KlipperWire(folder / "klippy.sock") as klipper:
         side = servers.printbus(data, klipper.path, http, mqtt)
         with servers.running([*side.command, "--config", str(config)], folder / "printbus.log", pin=False) as process:
@@ -222,7 +225,7 @@ async def run(options: argparse.Namespace) -> bool:
     for condition in CONDITIONS:
         if options.only in condition.name:
             with TemporaryDirectory(prefix="printbus-stop-") as folder:
-                async with place(Path(folder)) as here:
+                async with place(Path(folder), condition.config) as here:
                     good &= await _shown(here, condition, options.seconds)
     return good
 
