@@ -2,13 +2,16 @@
 
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 HEAD_BYTES = 4 << 20  # the comments before the first command, with the pictures in them
 START_BYTES = 256 << 10  # of what follows them: the start gcode and the first layer
 TAIL_BYTES = 1 << 20  # the end gcode, and the settings of most slicers
-FIRST_COMMAND = re.compile(rb"(?:\A\xef\xbb\xbf|\A|\n)[ \t]*([A-Za-z_])")
+MAX_PICTURES = 16
+FIRST_COMMAND = re.compile(rb"\n(?:\xef\xbb\xbf)?[ \t]*([A-Za-z_])")  # begins with a newline: much is searched
 LAST_COMMAND = re.compile(rb"(?:.*\n|\A)[ \t]*[A-Za-z_][^\n]*(?:\n|\Z)", re.DOTALL)
 COMMENT = re.compile(r"^;[^\n]*", re.MULTILINE)
 NOTE = re.compile(r"^;[ \t]*([^\W\d_][^=:,\n]{0,63}?)[ \t]*[=:,][ \t]*([^\n]{0,8192})", re.MULTILINE)
@@ -17,14 +20,23 @@ LAYER = re.compile(
     r"(\d{1,5}(?:\.\d{1,6})?|\.\d{1,6})",
     re.MULTILINE,
 )
-PICTURE = re.compile(rb"^;[ \t]*(thumbnail(?:_[A-Z]{3})?|png|jpg) begin[^\n]*\n", re.MULTILINE)
+PICTURE = re.compile(rb"\n;[ \t]*(thumbnail(?:_[A-Z]{3})?|png|jpg) begin([^\n]*)")
+
+
+class PictureBlock(NamedTuple):
+    """Where the lines of a picture begin and end, what the first one says, and the others."""
+
+    start: int
+    stated: bytes
+    lines: bytes
+    end: int
 
 
 @dataclass(frozen=True)
 class Excerpt:
     """Beginning and end of a gcode file as text, what its comments say, and where its commands are."""
 
-    comments: bytes  # everything before the first command
+    comments: bytes  # everything before the first command, with a newline in front
     opening: str  # those without the pictures, and the first commands
     ending: str
     start: int | None  # where the first command begins
@@ -50,32 +62,40 @@ class Excerpt:
 def excerpt(file: int) -> Excerpt:
     """Reads at most some megabytes of an open file; raises OSError."""
     size = os.fstat(file).st_size
-    head = os.pread(file, HEAD_BYTES, 0)
+    head = b"\n" + os.pread(file, HEAD_BYTES, 0)  # so that each of its lines follows a newline
     first = FIRST_COMMAND.search(head)
-    start = first.start(1) if first else None
+    comments = head[: first.start(1) if first else None]
     offset = max(size - TAIL_BYTES, 0)
     tail = os.pread(file, TAIL_BYTES, offset)
     last = LAST_COMMAND.match(tail)
-    comments = head[:start]
-    opening = without_pictures(comments) + head[len(comments) : len(comments) + START_BYTES]
-    return Excerpt(comments, _text(opening), _text(tail), start, offset + last.end() if last else None)
+    return Excerpt(
+        comments,
+        _text(without_pictures(comments) + head[len(comments) : len(comments) + START_BYTES]),
+        _text(tail),
+        start=first.start(1) - 1 if first else None,
+        end=offset + last.end() if last else None,
+    )
+
+
+def picture_blocks(comments: bytes) -> Iterator[PictureBlock]:
+    """Where the pictures are in the comments before the first command."""
+    position = 0
+    for _ in range(MAX_PICTURES):
+        begin = PICTURE.search(comments, position)
+        if begin is None:
+            return
+        end = comments.find(b"; " + begin[1] + b" end", begin.end())
+        position = end if end >= 0 else begin.end()
+        yield PictureBlock(begin.start(), begin[2], comments[begin.end() : position], position)
 
 
 def without_pictures(comments: bytes) -> bytes:
-    """The comments without the bodies of pictures, which would be read for nothing."""
+    """The comments without pictures, which would be read for nothing."""
     kept, position = [], 0
-    for found in PICTURE.finditer(comments):
-        if found.start() < position:
-            continue
-        kept.append(comments[position : found.start()])
-        position = end_of_picture(comments, found)
-    return b"".join([*kept, comments[position:]])
-
-
-def end_of_picture(comments: bytes, begin: re.Match[bytes]) -> int:
-    """Where the lines of a picture end: at its mark, or else where they begin."""
-    end = comments.find(b"; " + begin[1] + b" end", begin.end())
-    return end if end >= 0 else begin.end()
+    for block in picture_blocks(comments):
+        kept.append(comments[position : block.start])
+        position = block.end
+    return b"".join([*kept, comments[position:]]).lstrip(b"\n")
 
 
 def _text(data: bytes) -> str:

@@ -80,6 +80,12 @@ class Scanner:
     ) -> None:
         await self._dismiss()
 
+    async def prepare(self) -> None:
+        """Starts the worker, for those who know that they will soon have something to scan."""
+        async with self._turn:
+            with contextlib.suppress(OSError):
+                self._rest(await self._ready())
+
     async def scan(self, job: Job, progress: Progress | None = None) -> Scan:
         """The metadata of a file; `progress` is told of 0 to 1 during long work.
 
@@ -109,8 +115,8 @@ class Scanner:
             raise
 
     async def _ask(self, job: Job, progress: Progress | None) -> dict[str, Any]:
-        worker = await self._ready()
         try:
+            worker = await self._ready()
             worker.send(job)
             while "progress" in (reply := await asyncio.wait_for(worker.receive(), self._limits.timeout)):
                 if progress is not None:
@@ -121,7 +127,7 @@ class Scanner:
             log.warning("the worker that scans gcode ended during %s", job.name)
             await self._dismiss()
             raise Failed("The scan failed") from error
-        self._idle = asyncio.get_running_loop().call_later(self._limits.idle, worker.release)
+        self._rest(worker)
         if "error" in reply:
             raise getattr(errors, reply["error"])(reply["text"])
         return reply
@@ -133,6 +139,10 @@ class Scanner:
             await self._dismiss()
             self._worker = await _Worker.start(self._limits)
         return self._worker
+
+    def _rest(self, worker: "_Worker") -> None:
+        """Lets the worker go unless it is needed again in time."""
+        self._idle = asyncio.get_running_loop().call_later(self._limits.idle, worker.release)
 
     async def _dismiss(self) -> None:
         if self._idle is not None:

@@ -12,19 +12,17 @@ from pathlib import PurePosixPath
 from types import ModuleType
 from typing import NamedTuple
 
-from .excerpt import PICTURE, end_of_picture
+from .excerpt import PictureBlock, picture_blocks
 from .folder import make, remove, subfolder, whole_file
 
 log = logging.getLogger(__name__)
 
 THUMBS = ".thumbs"
 SMALL = 32  # pixels of either side that the front ends' lists show
-MAX_PICTURES = 16
 MAX_BYTES = 4 << 20  # of one picture
 MAX_SIDE = 4096  # pixels
 MAX_PIXELS = 4 << 20
-SIZE = re.compile(rb"begin[ \t]+(\d{1,5})[ x*X](\d{1,5})")
-NOT_BASE64 = re.compile(rb"[;\s]+")
+SIZE = re.compile(rb"[ \t]+(\d{1,5})[ x*X](\d{1,5})")
 SIGNATURES = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpg", b"qoif": "qoi"}
 PNG_HEADER = 24  # bytes, at whose end are width and height
 
@@ -40,25 +38,18 @@ class Picture(NamedTuple):
 
 def pictures(comments: bytes) -> Iterator[Picture]:
     """The pictures in the comments of a gcode file; broken and monstrous ones are left out."""
-    position = 0
-    for begin in PICTURE.finditer(comments):
-        if begin.start() < position:
-            continue
-        position = end_of_picture(comments, begin)
-        picture = _decode(begin[0], comments[begin.end() : position])
-        if picture is not None:
-            yield picture
+    return filter(None, map(_decode, picture_blocks(comments)))
 
 
-def _decode(begin: bytes, lines: bytes) -> Picture | None:
-    encoded = NOT_BASE64.sub(b"", lines)
+def _decode(block: PictureBlock) -> Picture | None:
+    encoded = block.lines.translate(None, b"; \t\r\n")
     if len(encoded) > MAX_BYTES:
         return None
     try:
         data = base64.b64decode(encoded, validate=True)
     except binascii.Error:
         return None
-    stated = SIZE.search(begin)
+    stated = SIZE.match(block.stated)
     return picture_of(data, (int(stated[1]), int(stated[2])) if stated else (0, 0))
 
 
@@ -116,8 +107,7 @@ def with_small(found: Iterable[Picture]) -> list[tuple[str, Picture]]:
     """The pictures by the ending of their names, each size once; a missing small one is made of the largest."""
     named: dict[str, Picture] = {}
     for picture in found:
-        if len(named) < MAX_PICTURES:
-            named.setdefault(f"-{picture.width}x{picture.height}.{picture.kind}", picture)
+        named.setdefault(f"-{picture.width}x{picture.height}.{picture.kind}", picture)
     return list(_small(named.values())) + list(named.items())
 
 

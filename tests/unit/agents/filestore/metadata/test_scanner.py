@@ -155,6 +155,16 @@ async def test_the_worker_steps_back_and_is_bounded(folder: Folder) -> None:
 
 
 @on_a_loop
+async def test_a_worker_can_be_started_ahead(folder: Folder) -> None:
+    async with Scanner() as scanner:
+        assert workers() == []
+        await scanner.prepare()
+        first = workers()
+        await folder.scan(scanner)
+        assert len(first) == 1 and workers() == first
+
+
+@on_a_loop
 async def test_a_worker_without_work_goes_and_comes_back(folder: Folder) -> None:
     async with Scanner(Limits(idle=0.05)) as scanner:
         await folder.scan(scanner)
@@ -181,7 +191,7 @@ async def test_a_worker_that_dies_between_scans_costs_none(folder: Folder) -> No
         await folder.scan(scanner)
         (pid,) = workers()
         os.kill(pid, signal.SIGKILL)
-        await until(lambda: pid not in workers())
+        await until(lambda: not Path(f"/proc/{pid}").exists())
         assert (await folder.scan(scanner)).metadata.slicer == "PrusaSlicer"
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from agents.filestore.metadata import renamed, thumbnails
+from agents.filestore.metadata import excerpt, renamed
 from agents.filestore.metadata.scan import Order, scan
 from schemas.gcode_metadata import GcodeMetadata
 
@@ -130,7 +130,7 @@ def test_a_broken_picture_is_no_reason_to_lose_the_others(folder: Folder) -> Non
 
 def test_no_more_than_some_pictures_are_kept(folder: Folder) -> None:
     listed = folder.scan("".join(block(picture(10 + n, 10), f"{10 + n}x10") for n in range(30)))
-    assert len(listed) == thumbnails.MAX_PICTURES + 1
+    assert len(listed) == excerpt.MAX_PICTURES + 1
 
 
 def test_a_link_in_place_of_thumbs_is_not_followed(folder: Folder, tmp_path_factory: pytest.TempPathFactory) -> None:
