@@ -34,6 +34,7 @@ class Fold(ABC):
     name: ClassVar[str]
     version: ClassVar[int]
     streams: ClassVar[frozenset[str]]
+    published: ClassVar[bool] = True  # as a state document of its agent
 
     @abstractmethod
     def apply(self, event: StoredEvent) -> None:

@@ -156,8 +156,9 @@ class LogPublisher:
 
     def start(self) -> None:
         """Publishes what is, and from now on what is added."""
-        for name in self._folds.kinds:
-            self._publish_fold(name)
+        for name, kind in self._folds.kinds.items():
+            if kind.published:
+                self._publish_fold(name)
         self._publish_head(self._journal.head)
         self._journal.on_commit(self._committed)
 
@@ -165,7 +166,8 @@ class LogPublisher:
         for event in events:
             self._session.publish(self._topics.event(event.stream, event.type), dumps(shown(event)))
         for fold in self._folds.feed(events):
-            self._publish_fold(fold.name)
+            if fold.published:
+                self._publish_fold(fold.name)
         self._publish_head(events[-1].seq)
 
     def _publish_fold(self, name: str) -> None:

@@ -49,6 +49,23 @@ class Ended(Model):
     message: str = Field(description="Klipper's reason, empty for a print that was completed.")
 
 
+class FileChanged(Model):
+    """A file or folder of a root is new, different, somewhere else or gone."""
+
+    action: Literal["create_file", "create_dir", "delete_file", "delete_dir", "move_file", "move_dir", "modify_file"]
+    root: str
+    path: str = Field(description="In the root.")
+    source_root: str | None = Field(None, description="Where it was; only of what was moved.")
+    source_path: str | None = None
+
+
+class FileScanned(Model):
+    """The metadata of a gcode file was read."""
+
+    path: str = Field(description="In the gcodes root.")
+    metadata: dict[str, Any] = Field(description="As `server.files.metadata` has it, without name and last print.")
+
+
 class Once(Model):
     """What tells a repeated request from a new one: its UUID, or `mqtt_timestamp` and a digest of the message."""
 
@@ -109,6 +126,8 @@ EVENTS = {
         EventType("print.paused.1", "print", Moved, "The print was paused."),
         EventType("print.resumed.1", "print", Moved, "The print goes on."),
         EventType("print.ended.1", "print", Ended, "The print is over, in one way or another."),
+        EventType("file.changed.1", "files", FileChanged, "A file or folder was changed, here or by somebody else."),
+        EventType("file.scanned.1", "files", FileScanned, "A gcode file's metadata was read."),
         EventType("command.accepted.1", "commands", Accepted, "Somebody asked for a change, and was let."),
         EventType("command.ended.1", "commands", Finished, "The change was made, or failed."),
         EventType("log.checkpoint.1", None, Checkpoint, "Old events of a stream were carried forward."),

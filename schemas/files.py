@@ -5,9 +5,11 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, ConfigDict, Field, RootModel
 
 from .base import CHANGES, Bool, Int, Method, Model, NoParams, Notification, Params, Permission
+from .gcode_metadata import FileMetadata
 
 OWNER = "filestore"
 GCODES = "gcodes"
+METADATA_DEADLINE = 120.0  # seconds; other scans may be before it
 
 Permissions = Literal["r", "rw", ""]
 
@@ -57,6 +59,21 @@ class ZipParams(Params):
     dest: str | None = Field(None, description="By default `config/collection-{date}-{time}.zip`.")
     items: Items = Field(description="Files and folders, each with its root; also as one text with commas.")
     store_only: Bool = Field(False, description="Whether to leave out compression.")
+
+
+class FilenameParams(Params):
+    """A file of the gcodes root."""
+
+    filename: str = Field(description="Relative to gcodes.")
+
+
+class ThumbnailOf(Model):
+    """A picture of a gcode file."""
+
+    width: int
+    height: int
+    size: int = Field(description="Bytes.")
+    thumbnail_path: str = Field(description="In the gcodes root.")
 
 
 class Root(Model):
@@ -310,6 +327,37 @@ GET_DIRECTORY = Method(
     Permission.READ,
     ("GET /server/files/directory",),
     summary="One folder, and the room on its disk.",
+)
+METADATA = Method(
+    "server.files.metadata",
+    FilenameParams,
+    FileMetadata,
+    OWNER,
+    Permission.READ,
+    ("GET /server/files/metadata",),
+    deadline=METADATA_DEADLINE,
+    summary="What a gcode file says about its print.",
+)
+METASCAN = Method(
+    "server.files.metascan",
+    FilenameParams,
+    FileMetadata,
+    OWNER,
+    Permission.FILES,
+    ("POST /server/files/metascan",),
+    deadline=METADATA_DEADLINE,
+    flags=CHANGES,
+    summary="Reads a gcode file's metadata anew.",
+)
+THUMBNAILS = Method(
+    "server.files.thumbnails",
+    FilenameParams,
+    list[ThumbnailOf],
+    OWNER,
+    Permission.READ,
+    ("GET /server/files/thumbnails",),
+    deadline=METADATA_DEADLINE,
+    summary="The pictures of a gcode file.",
 )
 POST_DIRECTORY = Method(
     "server.files.post_directory",

@@ -10,16 +10,20 @@ from bus.clock import SYSTEM, Clock
 from bus.envelope import dumps, loads
 from bus.errors import BusError, InvalidParams
 from schemas import NoParams, files, printer
+from schemas.gcode_metadata import GcodeMetadata
 
 from . import changes, mounts
+from .chronicle import Metadata
 from .chunks import Transfers
 from .disk import Disk
+from .gcodes import Gcodes, file_metadata, final, is_gcode, thumbnails
 from .library import Done, Library
+from .metadata import Limits, Scanner
 from .notices import Notices, item, moved_from
 from .places import Place, klipper_places, places, reserved
 from .roots import Location, Roots
 from .settings import FileStoreSettings
-from .transfer import Download, Upload
+from .transfer import Download, Upload, prepare_folder
 from .watch import News, Watcher
 
 log = logging.getLogger(__name__)
@@ -35,6 +39,7 @@ class FileStore(Agent):
 
     name = "filestore"
     components = ("file_manager",)
+    folds = (Metadata,)
     settings_model = FileStoreSettings
     settings: FileStoreSettings
 
@@ -44,6 +49,8 @@ class FileStore(Agent):
         self._disk = Disk()
         self._roots = Roots(reserved(bus.data), [str(link.expanduser()) for link in settings.links])
         self._library = Library(self._roots, self._disk, Notices(self._announce))
+        self._scanner = Scanner(Limits(timeout=settings.metadata_timeout))
+        self._gcodes = Gcodes(bus, host, self._library, self._disk, self._scanner)
         self._ready = asyncio.Event()
         self._seen: dict[str, float] = {}  # when roots that are not observed were looked at
         self._observed: set[str] = set()
@@ -56,9 +63,12 @@ class FileStore(Agent):
         self._transfers = Transfers(self.bus, self._disk)
         self._watcher = Watcher(self._roots, self._library.index, self._disk, self._on_news)
         try:
+            await self._gcodes.restore()
             await self._open_roots()
             self.bus.subscribe(topics.state(printer.OWNER, "server"), self._on_printer)
-            async with asyncio.TaskGroup() as tasks:
+            async with self._scanner, asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._gcodes.record.run(), name="filestore: facts")
+                tasks.create_task(self._gcodes.run(), name="filestore: scans")
                 tasks.create_task(self._transfers.run(), name="filestore: transfers")
                 tasks.create_task(self._watcher.run(), name="filestore: watcher")
                 tasks.create_task(self._observe(), name="filestore: roots")
@@ -100,6 +110,7 @@ class FileStore(Agent):
             if root.writable and self.settings.observe and await self._disk.run(mounts.observable, root.path):
                 self._observed.add(root.name)
                 await self._watcher.watch(root)
+        self._gcodes.catch_up(Location(self._roots.root(files.GCODES)))
 
     def _on_mounts(self) -> None:
         """A disk in one of the roots has come or gone."""
@@ -111,7 +122,19 @@ class FileStore(Agent):
         for place in news.topmost():
             found += await self._library.refresh(place)
         for done in found:
-            done.slot.release()
+            self._settle(done)
+
+    def _settle(self, done: Done) -> None:
+        """Announces what somebody else has changed, once its metadata is ready."""
+
+        async def settle() -> None:
+            try:
+                await self._gcodes.changed(done)
+            finally:
+                done.slot.release()
+
+        if self._tasks is not None:
+            self._tasks.create_task(settle(), name="filestore: outside change")
 
     def _on_printer(self, _topic: str, payload: bytes) -> None:
         if payload and loads(payload)["klippy_connected"]:
@@ -167,14 +190,36 @@ class FileStore(Agent):
         location = await self._located(params.path)
         await self._freshen(Location(location.root))
         folder, indexed = await self._library.folder(location)
-        extras = self._metadata if params.extended and location.root.name == files.GCODES else None
+        extras = self._gcodes.shown if params.extended and location.root.name == files.GCODES else None
         shown = self._library.index.directory(location, folder, extras, keep=indexed)
         disk = await self._disk.run(changes.disk_usage, self._roots, location)
         info = {"name": location.root.name, "permissions": "rw" if location.root.writable else "r"}
         return Raw(b'{%b,"disk_usage":%b,"root_info":%b}' % (shown, dumps(disk), dumps(info)))
 
-    def _metadata(self, path: str, file: Any) -> None:
-        return None
+    @implements(files.METADATA)
+    async def metadata(self, params: files.FilenameParams, call: Call) -> Raw:
+        """Of a file as it is now: one that has changed is read first."""
+        location = await self._gcode(params.filename)
+        return _raw(file_metadata(location, await self._gcodes.current(location)))
+
+    @implements(files.METASCAN)
+    async def metascan(self, params: files.FilenameParams, call: Call) -> Raw:
+        """Whatever is known already."""
+        location = await self._gcode(params.filename)
+        return _raw(file_metadata(location, await self._gcodes.current(location, again=True)))
+
+    @implements(files.THUMBNAILS)
+    async def thumbnails(self, params: files.FilenameParams, call: Call) -> Raw:
+        """None where there is no metadata."""
+        location = await self._gcode(params.filename)
+        try:
+            return Raw(dumps(thumbnails(location, await self._gcodes.current(location))))
+        except BusError:
+            return Raw(b"[]")
+
+    async def _gcode(self, filename: str) -> Location:
+        await self._ready.wait()
+        return self._roots.within(files.GCODES, filename)
 
     async def _located(self, path: str) -> Location:
         await self._ready.wait()
@@ -187,7 +232,7 @@ class FileStore(Agent):
             return
         self._seen[name] = self._now()
         for done in await self._library.refresh(root):
-            done.slot.release()
+            self._settle(done)
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
@@ -198,20 +243,20 @@ class FileStore(Agent):
     async def post_directory(self, params: files.PathParams, call: Call) -> Raw:
         """One level."""
         location = self._roots.writable(await self._located(params.path))
-        return _raw(self._answer(call, await self._library.make_folder(location)))
+        return _raw(await self._answer(call, await self._library.make_folder(location)))
 
     @implements(files.DELETE_DIRECTORY)
     async def delete_directory(self, params: files.DeleteParams, call: Call) -> Raw:
         """With all that is in it, where that is asked for."""
         location = self._roots.writable(await self._located(params.path))
         done = await self._library.delete_folder(location, await self._loaded(), force=params.force)
-        return _raw(self._answer(call, done))
+        return _raw(await self._answer(call, done))
 
     @implements(files.DELETE_FILE)
     async def delete_file(self, params: files.PathParams, call: Call) -> Raw:
         """Not while it is printed."""
         location = self._roots.writable(await self._located(params.path))
-        return _raw(self._answer(call, await self._library.delete_file(location, await self._loaded())))
+        return _raw(await self._answer(call, await self._library.delete_file(location, await self._loaded())))
 
     @implements(files.MOVE)
     async def move(self, params: files.MoveParams, call: Call) -> Raw:
@@ -219,14 +264,14 @@ class FileStore(Agent):
         source = self._roots.writable(await self._located(params.source), InvalidParams)
         dest = self._roots.writable(self._roots.locate(params.dest), InvalidParams)
         done = await self._library.move(source, dest, await self._loaded())
-        return _raw({**self._answer(call, done), "source_item": moved_from(source)})
+        return _raw({**await self._answer(call, done), "source_item": moved_from(source)})
 
     @implements(files.COPY)
     async def copy(self, params: files.MoveParams, call: Call) -> Raw:
         """The source may be anything that can be read."""
         source = await self._located(params.source)
         dest = self._roots.writable(self._roots.locate(params.dest), InvalidParams)
-        return _raw(self._answer(call, await self._library.copy(source, dest, await self._loaded())))
+        return _raw(await self._answer(call, await self._library.copy(source, dest, await self._loaded())))
 
     @implements(files.ZIP)
     async def zip(self, params: files.ZipParams, call: Call) -> Raw:
@@ -238,12 +283,13 @@ class FileStore(Agent):
         if not items or not target.path:
             raise InvalidParams("An archive needs a name, and items")
         done = await self._library.zip(target, items, compress=not params.store_only)
-        answer = self._answer(call, done)
+        answer = await self._answer(call, done)
         return _raw({"destination": answer["item"], "action": "zip_files"})
 
-    def _answer(self, call: Call, done: Done) -> dict[str, Any]:
-        """What the caller gets; the notification follows once that has left."""
+    async def _answer(self, call: Call, done: Done, metadata: GcodeMetadata | None = None) -> dict[str, Any]:
+        """What the caller gets, once metadata is ready; the notification follows when that has left."""
         call.then.append(done.slot.release)
+        await self._gcodes.changed(done, call.actor, metadata)
         return {"item": item(done.location, done.entry), "action": done.action}
 
     async def _loaded(self) -> Location | None:
@@ -275,17 +321,25 @@ class FileStore(Agent):
         """The file is there when this is answered, or nothing of it is."""
         incoming = self._transfers.upload(params.id, call.client)
         try:
-            target = self._target(params.root, params.path, params.filename)
+            named = self._target(params.root, params.path, params.filename)
+            target = final(named)
             await incoming.complete(params.size)
             await self._disk.run(incoming.upload.finish, params.checksum)
+            await self._disk.run(prepare_folder, self._roots, target, params.path)
+            metadata = await self._prepared(incoming.upload, named)
             done = await self._library.place(incoming.upload, target, params.path, await self._loaded())
         finally:
             await self._transfers.end_upload(params.id)
-        answer = self._answer(call, done)
+        answer = await self._answer(call, done, metadata)
         if target.root.name == files.GCODES:
             started = params.print and await self._start_print(target)
             answer |= {"print_started": started, "print_queued": False}
         return _raw(answer)
+
+    async def _prepared(self, upload: Upload, named: Location) -> GcodeMetadata | None:
+        if not is_gcode(named):
+            return None
+        return await self._gcodes.prepare(upload, named, objects=self.settings.enable_object_processing)
 
     @implements(files.UPLOAD_ABORT)
     async def abort_upload(self, params: files.TransferParams, call: Call) -> str:

@@ -8,12 +8,12 @@ from schemas.files import GCODES
 
 from .changes import Seen
 from .entries import Entry, File, Folder
+from .metadata import GCODE_SUFFIXES
 from .roots import Location, Root
 
-GCODE_SUFFIXES = frozenset((".gcode", ".g", ".gco", ".ufp", ".nc"))
 MAX_SHOWN = 200  # folders of a root whose listing is kept
 
-Extras = Callable[[str, File], Mapping[str, Any] | None]
+Extras = Callable[[Location, File], Mapping[str, Any] | None]
 
 
 class Difference(NamedTuple):
@@ -25,7 +25,7 @@ class Difference(NamedTuple):
     old: Entry | None
 
 
-def is_gcode(name: str) -> bool:
+def has_gcode_suffix(name: str) -> bool:
     """Whether a name is that of a gcode file."""
     return name[name.rfind(".") :].lower() in GCODE_SUFFIXES if "." in name else False
 
@@ -99,7 +99,7 @@ class Index:
         return [
             {"path": path, "modified": file.modified, "size": file.size, "permissions": file.permissions}
             for path, file in sorted(files, key=lambda each: each[0].lower())
-            if not only_gcode or is_gcode(path)
+            if not only_gcode or has_gcode_suffix(path)
         ]
 
     def _kept(self, root: str, key: tuple[str, ...], make: Callable[[], bytes]) -> bytes:
@@ -126,7 +126,7 @@ def directory(location: Location, folder: Folder, extras: Extras | None) -> byte
     dirs = [{**_shown(inner), "dirname": name} for name, inner in folder.folders.items()]
     files = []
     for name, file in folder.files.items():
-        extra = extras(location.child(name).path, file) if extras is not None else None
+        extra = extras(location.child(name), file) if extras is not None else None
         files.append({**(extra or {}), **_shown(file), "filename": name})
     return b'"dirs":%b,"files":%b' % (dumps(dirs), dumps(files))
 

@@ -67,9 +67,11 @@ class Upload:
         finally:
             os.close(folder)
 
-    def replace_content(self, name: str) -> None:
-        """Takes another file of the same folder as the content."""
-        os.rename(name, self._name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
+    def become(self, folder: int, name: str) -> None:
+        """Takes another unfinished file, which is durable, as its content."""
+        os.unlink(self._name, dir_fd=self._folder)
+        os.close(self._folder)
+        self._folder, self._name = os.dup(folder), name
 
     def close(self) -> None:
         """Lets go; what has no name by now is deleted."""
@@ -80,11 +82,6 @@ class Upload:
             pass
         finally:
             os.close(self._folder)
-
-    @property
-    def folder(self) -> int:
-        """The folder that it is in for now."""
-        return self._folder
 
     def _write(self, part: memoryview) -> None:
         try:

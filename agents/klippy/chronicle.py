@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from bus.agent import Bus
+from bus.record import Record
 
 from .credits import Credits
 from .prints import ENDED, Fact, How, PrintWatch
-from .record import Record
 from .state import State
 
 CONNECTED = "printer.connected.1"

@@ -250,7 +250,10 @@ async def hear_a_print(where: Addresses) -> list[Published]:
 
 def test_events_of_a_print_are_of_the_types_that_are_described(where: Addresses, heard: list[Published]) -> None:
     events = get(where, "/events/read?limit=5000")["events"]
-    assert {event["type"] for event in events} == set(EVENTS) - {"printer.failed.1", "log.checkpoint.1"}
+    assert {event["type"] for event in events} | {"file.changed.1", "file.scanned.1"} == set(EVENTS) - {
+        "printer.failed.1",
+        "log.checkpoint.1",
+    }
     for event in events:
         row = EVENTS[event["type"]]
         assert row.stream in (None, event["stream"])

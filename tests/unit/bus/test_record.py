@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from agents.klippy import record
-from agents.klippy.record import MAX_WAITING, Record
+from bus import record
 from bus.errors import InvalidParams, Unavailable
+from bus.record import MAX_WAITING, Record
 from tests.agent_bus import ALICE, RecordingBus
 
 

@@ -1,18 +1,20 @@
-"""Writes facts to the event log in their order, without ever holding up the reading of Klipper's socket."""
+"""Writes facts to the event log in their order, without holding up whoever observes them."""
 
 import asyncio
 import logging
 from collections import deque
+from contextlib import suppress
 from uuid import UUID, uuid4
 
-from bus.agent import Actor, Bus
-from bus.errors import BusError
-from bus.log import JSON, NewEvent
+from .agent import Actor, Bus
+from .errors import BusError
+from .log import JSON, NewEvent
 
 log = logging.getLogger(__name__)
 
 MAX_WAITING = 1024  # facts; when the log cannot take them, the newest are dropped and reported
 RETRY = 1.0  # seconds
+LAST_SECONDS = 2.0  # for what waits when its agent stops
 
 
 class Record:
@@ -36,14 +38,22 @@ class Record:
         self._news.set()
 
     async def run(self) -> None:
-        """Appends what waits, for ever."""
-        while True:
-            await self._news.wait()
-            self._news.clear()
-            while self._waiting:
-                await self._append(*self._waiting[0])
-                self._waiting.popleft()
-                self._full = False
+        """Appends what waits, until it is cancelled; then what still waits, as far as that is a matter of moments."""
+        try:
+            while True:
+                await self._news.wait()
+                self._news.clear()
+                await self._append_all()
+        finally:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LAST_SECONDS):
+                    await self._append_all()
+
+    async def _append_all(self) -> None:
+        while self._waiting:
+            await self._append(*self._waiting[0])
+            self._waiting.popleft()
+            self._full = False
 
     async def _append(self, stream: str, event: NewEvent, append_id: UUID) -> None:
         failed = False

@@ -1,0 +1,279 @@
+"""Metadata of the gcodes root: read when a file is new or different, and taken along when it moves."""
+
+import asyncio
+import logging
+import os
+import posixpath
+from contextlib import suppress
+from uuid import UUID
+
+from bus.agent import Actor, Bus, Host
+from bus.errors import BusError, Internal, InvalidParams, NotFound, Unprocessable
+from bus.log import JSON, StoredEvent
+from bus.log_checkpoint import expand
+from bus.record import Record
+from schemas import files, server
+from schemas.gcode_metadata import FileMetadata, GcodeMetadata
+
+from .beneath import make_folders, open_beneath
+from .changes import temporary_name
+from .chronicle import CHANGED, SCANNED, STREAM, Known, Metadata
+from .disk import Disk
+from .entries import File
+from .index import has_gcode_suffix
+from .library import Done, Library
+from .metadata import Job, NotGcode, ScanError, Scanner, gcode_name, renamed
+from .roots import Location, explained
+from .transfer import Upload
+
+log = logging.getLogger(__name__)
+
+UFP = ".ufp"
+PAGE = 200  # events that are read at a time
+NOBODY = UUID(int=0)
+
+
+def is_gcode(location: Location) -> bool:
+    """Whether something in the gcodes root can have metadata."""
+    return location.root.name == files.GCODES and has_gcode_suffix(location.name) and not location.hidden
+
+
+class Gcodes:
+    """Scans, and the store of what they have found."""
+
+    def __init__(self, bus: Bus, host: Host | None, library: Library, disk: Disk, scanner: Scanner) -> None:
+        self._bus = bus
+        self._host = host
+        self._library = library
+        self._disk = disk
+        self._scanner = scanner
+        self._store = Metadata()
+        self._unscanned: dict[Location, None] = {}
+        self._wanted = asyncio.Event()
+        self._failed: dict[str, tuple[int, int, int]] = {}  # stamps of files that could not be read
+        self.record = Record(bus)
+
+    async def restore(self) -> None:
+        """Learns what the log knows."""
+        if self._host is not None:
+            self._store = Metadata.restored(await self._host.fold_state(Metadata.name, None, None))
+        else:
+            for event in expand(await self._history()):
+                self._store.apply(event)
+
+    async def run(self) -> None:
+        """Scans in the background, one file after the other, for ever."""
+        while True:
+            await self._wanted.wait()
+            self._wanted.clear()
+            while self._unscanned:
+                location = next(iter(self._unscanned))
+                del self._unscanned[location]
+                with suppress(BusError):
+                    await self.current(location)
+
+    def shown(self, location: Location, file: File) -> Known | None:
+        """The metadata of a file as it is, where it is known."""
+        known = self._store.files.get(location.path)
+        if known is None or (known["size"], known["modified"]) != (file.size, file.modified):
+            return None
+        return known
+
+    async def current(self, location: Location, *, again: bool = False) -> Known:
+        """The metadata of a file, which is scanned where that is needed; raises NotFound, InvalidParams, Internal."""
+        file = self._library.file(location)
+        if not is_gcode(location):
+            raise InvalidParams("This is not a gcode file") if again else NotFound("No metadata")
+        known = None if again else self.shown(location, file)
+        if known is not None:
+            return known
+        if self._failed.get(location.path) == file.stamp and not again:
+            raise NotFound("The file has no metadata")
+        try:
+            metadata = await self._scan(location)
+        except NotGcode as error:
+            self._failed[location.path] = file.stamp
+            raise InvalidParams(str(error)) from None
+        except ScanError as error:
+            self._failed[location.path] = file.stamp
+            raise Internal(f"The metadata could not be read: {error}") from None
+        return self._keep(location, metadata)
+
+    async def prepare(self, upload: Upload, target: Location, *, objects: bool) -> GcodeMetadata | None:
+        """Reads what is being uploaded, and rewrites it where that is wanted; None where it says nothing.
+
+        Raises Unprocessable for an archive without gcode.
+        """
+        output = temporary_name() if objects or target.name.lower().endswith(UFP) else None
+        folder = await self._disk.run(_folder, target)
+        try:
+            job = Job(upload.file, folder, target.name, output, objects)
+            scan = await self._scanner.scan(job)
+            if scan.rewritten and output is not None:
+                await self._disk.run(upload.become, folder, output)
+            return scan.metadata
+        except NotGcode as error:
+            raise Unprocessable(str(error)) from None
+        except ScanError as error:
+            log.warning("%s has no metadata: %s", target.path, error)
+            return None
+        finally:
+            await self._disk.run(os.close, folder)
+
+    async def changed(self, done: Done, actor: Actor | None = None, metadata: GcodeMetadata | None = None) -> None:
+        """Notes a change, and has metadata ready for what is new or different; `metadata` was read before."""
+        source = done.source if done.action.startswith("move") else None
+        before = self._store.files.get(source.path) if source is not None else None
+        gone = self._store.files.get(done.location.path) if done.action == "delete_file" else None
+        self._note(done, source, actor)
+        if metadata is not None:
+            self._keep(done.location, metadata)
+        if source is not None and before is not None and done.action == "move_file":
+            await self._follow(source, done.location, before)
+        elif gone is not None and done.location.root.name == files.GCODES:
+            await self._disk.run(_unlink_thumbnails, done.location, _thumbnails(gone))
+        if done.action in ("create_file", "modify_file", "move_file") and is_gcode(done.location):
+            with suppress(BusError):
+                await self.current(done.location)
+        elif done.action.endswith("_dir"):
+            self.catch_up(done.location)
+
+    def catch_up(self, folder: Location) -> None:
+        """Has everything in a folder scanned some time, where that is needed."""
+        if folder.root.name != files.GCODES:
+            return
+        for path, file in self._library.index.files(folder):
+            location = Location(folder.root, path)
+            if is_gcode(location) and self.shown(location, file) is None:
+                self._unscanned[location] = None
+        self._wanted.set()
+
+    def _note(self, done: Done, source: Location | None, actor: Actor | None) -> None:
+        data: dict[str, JSON] = {"action": done.action, "root": done.location.root.name, "path": done.location.path}
+        if source is not None:
+            data |= {"source_root": source.root.name, "source_path": source.path}
+        self._store.take(CHANGED, data)
+        self._library.index.touch(files.GCODES)
+        if not done.location.hidden:
+            self.record.note(STREAM, CHANGED, data, actor)
+
+    def _keep(self, location: Location, metadata: GcodeMetadata) -> Known:
+        known: Known = metadata.model_dump(mode="json", exclude_unset=True)
+        data: dict[str, JSON] = {"path": location.path, "metadata": known}
+        self._store.take(SCANNED, data)
+        self._failed.pop(location.path, None)
+        self._library.index.touch(files.GCODES)
+        self.record.note(STREAM, SCANNED, data)
+        return known
+
+    async def _scan(self, location: Location) -> GcodeMetadata:
+        file, folder = await self._disk.run(_opened, self._library, location)
+        try:
+            scan = await self._scanner.scan(Job(file, folder, location.name))
+        finally:
+            await self._disk.run(_close, file, folder)
+        return scan.metadata
+
+    async def _follow(self, source: Location, target: Location, known: Known) -> None:
+        """A file has moved: its thumbnails move with it, under its new name, or go where it has left the root."""
+        if target.root.name != files.GCODES:
+            return await self._disk.run(_unlink_thumbnails, source, _thumbnails(known))
+        metadata, moves = renamed(GcodeMetadata.model_validate(known), source.name, target.name)
+        if await self._disk.run(_move_thumbnails, source, target, moves):
+            self._keep(target, metadata)
+        return None
+
+    async def _history(self) -> list[StoredEvent]:
+        found: list[StoredEvent] = []
+        while True:
+            since = found[-1].seq if found else 0
+            page = await self._bus.call(server.EVENTS_READ.name, {"since": since, "stream": STREAM, "limit": PAGE})
+            if not page["events"]:
+                return found
+            found += [StoredEvent(**event, append_id=NOBODY) for event in page["events"]]
+
+
+def file_metadata(location: Location, known: Known) -> Known:
+    """Metadata as it is answered."""
+    shown = FileMetadata.of(GcodeMetadata.model_validate(known), location.path)
+    found: Known = shown.model_dump(mode="json", exclude_unset=True)
+    return found
+
+
+def thumbnails(location: Location, known: Known) -> list[Known]:
+    """The thumbnails of a file, with paths relative to the root."""
+    return [
+        {
+            "width": each["width"],
+            "height": each["height"],
+            "size": each["size"],
+            "thumbnail_path": posixpath.join(location.parent.path, each["relative_path"]),
+        }
+        for each in known.get("thumbnails", ())
+    ]
+
+
+def final(target: Location) -> Location:
+    """Where an upload really ends: an archive becomes the gcode that is in it."""
+    if target.root.name == files.GCODES and target.name.lower().endswith(UFP):
+        return target.parent.child(gcode_name(target.name))
+    return target
+
+
+def _thumbnails(known: Known) -> list[str]:
+    return [each["relative_path"] for each in known.get("thumbnails", ())]
+
+
+def _folder(target: Location) -> int:
+    with explained(InvalidParams, "The folder"):
+        return open_beneath(target.root.handle, target.parent.path)
+
+
+def _opened(library: Library, location: Location) -> tuple[int, int]:
+    file = library.roots.open_file(location)
+    try:
+        return file, _folder(location)
+    except BaseException:
+        os.close(file)
+        raise
+
+
+def _close(*descriptors: int) -> None:
+    for each in descriptors:
+        os.close(each)
+
+
+def _unlink_thumbnails(location: Location, paths: list[str]) -> None:
+    """Deletes pictures beside a file; nothing on the way to them may be a link."""
+    for path in paths:
+        thumbnail = location.parent.child(path)
+        with suppress(OSError):
+            parent = open_beneath(location.root.handle, thumbnail.parent.path)
+            try:
+                os.unlink(thumbnail.name, dir_fd=parent)
+            finally:
+                os.close(parent)
+
+
+def _move_thumbnails(source: Location, target: Location, moves: list[tuple[str, str]]) -> bool:
+    """Whether all pictures are where the file is now."""
+    for path, new_path in moves:
+        old, new = source.parent.child(path), target.parent.child(new_path)
+        try:
+            make_folders(target.root.handle, new.parent.path)
+            parent = open_beneath(source.root.handle, old.parent.path)
+            try:
+                _rename(parent, old.name, new)
+            finally:
+                os.close(parent)
+        except OSError:
+            return False
+    return True
+
+
+def _rename(parent: int, name: str, new: Location) -> None:
+    folder = open_beneath(new.root.handle, new.parent.path)
+    try:
+        os.rename(name, new.name, src_dir_fd=parent, dst_dir_fd=folder)
+    finally:
+        os.close(folder)
