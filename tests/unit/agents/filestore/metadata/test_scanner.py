@@ -159,6 +159,7 @@ async def test_a_worker_can_be_started_ahead(folder: Folder) -> None:
     async with Scanner() as scanner:
         assert workers() == []
         await scanner.prepare()
+        await until(workers)
         first = workers()
         await folder.scan(scanner)
         assert len(first) == 1 and workers() == first
