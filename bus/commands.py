@@ -5,7 +5,6 @@ import asyncio
 import gc
 import logging
 import os
-import signal
 import sys
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from functools import partial
@@ -26,7 +25,7 @@ from .planning import (
     planned,
     planned_before,
 )
-from .program import STOPPING, Program, Stop, run_again
+from .program import Program, Stop, run_again
 from .program_log import ProgramLog, machine
 
 log = logging.getLogger(__name__)
@@ -47,10 +46,7 @@ def run_until_signal(serve: Callable[[Stop], Coroutine[Any, Any, int]]) -> int:
 
     async def serving() -> int:
         stop = Stop()
-        loop = asyncio.get_running_loop()
-        for number in STOPPING:
-            loop.add_signal_handler(number, stop.signal)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)  # a restart leaves them blocked
+        stop.heed_signals()
         return await serve(stop)
 
     with asyncio.Runner(loop_factory=_new_loop) as runner:
@@ -79,7 +75,7 @@ def _served(plan: Any, options: argparse.Namespace) -> tuple[bool, list[str]]:
         program = Program(log_file)
         problems = _attempt(partial(_serving, plan, program))
     if program.wants_restart and not problems:
-        run_again(program.ports)
+        run_again(program)
     return program.ready, problems
 
 

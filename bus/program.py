@@ -1,13 +1,14 @@
 """The running program as a whole: how it restarts in place, and on which ports it answers."""
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
 import signal
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any, NoReturn
+from typing import Any
 
 from .program_log import ProgramLog
 
@@ -19,16 +20,26 @@ ANSWER_SECONDS = 0.1  # between the request to restart and the end: the answer m
 
 
 class Stop(asyncio.Event):
-    """Ends the program once it is set."""
+    """Ends the program once it is set; made on its loop."""
 
     def __init__(self) -> None:
         super().__init__()
         self.signalled = False
+        self._loop = asyncio.get_running_loop()
 
-    def signal(self) -> None:
-        """The system wants it to end, and for good."""
+    def heed_signals(self) -> None:
+        """From here on the system can end the program, for good.
+
+        Not by the loop's own signal handlers: what comes when the loop has just ended is lost with them.
+        """
+        for number in STOPPING:
+            signal.signal(number, self._signal)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)  # a restart leaves them blocked
+
+    def _signal(self, _number: int, _frame: object) -> None:
         self.signalled = True
-        self.set()
+        with contextlib.suppress(RuntimeError):  # the loop is closed: the program is ending
+            self._loop.call_soon_threadsafe(self.set)
 
 
 class Program:
@@ -56,10 +67,12 @@ class Program:
         asyncio.get_running_loop().call_later(ANSWER_SECONDS, self.stop.set)
 
 
-def run_again(ports: Mapping[str, int]) -> NoReturn:
-    """Replaces the process by a fresh one of itself, with the same command line; raises OSError."""
+def run_again(program: Program) -> None:
+    """Replaces the process by a fresh one of itself with the same command line, unless it was told to end meanwhile."""
     signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)  # until the new program can heed them
-    environment = {**os.environ, PORTS: json.dumps(ports)}
+    if not program.wants_restart:
+        return
+    environment = {**os.environ, PORTS: json.dumps(program.ports)}
     os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)  # noqa: S606 - our own command line
 
 

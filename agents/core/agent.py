@@ -102,7 +102,7 @@ class Core(Agent):
     @implements(server.RESTART)
     def restart(self, params: NoParams, call: Call) -> str:
         """Answers, then ends."""
-        self._host.restart()
+        call.then.append(self._host.restart)
         return OK
 
     @implements(server.LOGS_ROLLOVER)

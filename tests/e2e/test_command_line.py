@@ -23,6 +23,7 @@ from tests.e2e.test_print import Socket, get, until
 from tests.program import Addresses, Program, addresses, running, up_arguments
 
 STOP_SECONDS = 5.0
+META_PAGES = 2 * 4096  # bytes at the start of an LMDB file, without which there is none
 LAMP = """
 from bus.agent import Agent, Settings
 
@@ -448,7 +449,7 @@ def test_a_damaged_log_is_reported_with_status_1(printed: Path, tmp_path: Path) 
     (segment,) = (printed / "printbus" / "log").glob("*.mdb")
     copy = tmp_path / "printbus" / "log" / segment.name
     copy.parent.mkdir(parents=True)
-    copy.write_bytes(segment.read_bytes()[: segment.stat().st_size // 2])
+    copy.write_bytes(segment.read_bytes()[:META_PAGES])  # what is behind them may be pages of earlier commits only
     done = printbus("log", "verify", "--data", str(tmp_path))
     assert done.returncode == 1 and "intact" not in done.stdout and "Traceback" not in done.stderr
 
