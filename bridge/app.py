@@ -18,6 +18,7 @@ from .door import Door
 from .downloads import LOGS, Downloads
 from .jsonrpc import JsonRpc
 from .mqtt_socket import MqttFactory
+from .octoprint import OctoPrint
 from .requests import Request
 from .rest import Rest
 from .routes import Routes, Streaming, routes_of
@@ -61,6 +62,7 @@ class Bridge:
         routes = routes_of(METHODS, commands, self._clients, self._check)
         self._transfers = Transfers(session, topics, client_id, commands)
         add_files(routes, self._transfers, settings.prefix)
+        OctoPrint(commands, settings).add_to(routes)
         jsonrpc = JsonRpc(self._clients, settings.max_requests)
         rest = Rest(settings, self._gate, commands)
         self._app = Application(routes, self._gate, jsonrpc, rest, settings.prefix)

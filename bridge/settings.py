@@ -17,6 +17,20 @@ def _prefix(text: str) -> str:
     return f"/{bare}"
 
 
+class OctoPrintSettings(BaseModel):
+    """What slicers that look for an OctoPrint are told."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    enabled: bool = Field(True, description="Whether anything is answered below /api.")
+    enable_ufp: bool = Field(True, description="Whether Cura may send its own format.")
+    flip_h: bool = False
+    flip_v: bool = False
+    rotate_90: bool = False
+    stream_url: str = "/webcam/?action=stream"
+    webcam_enabled: bool = True
+
+
 class BridgeSettings(BaseModel):
     """The defaults serve this machine and nobody else."""
 
@@ -42,6 +56,7 @@ class BridgeSettings(BaseModel):
     max_websockets_per_address: int = Field(250, ge=1, description="Open websockets of one address.")
     max_requests: int = Field(10_000, ge=1, description="HTTP requests that wait for an answer; more are refused.")
     unix_socket: bool = Field(True, description="JSON-RPC on comms/moonraker.sock in the data folder, without a login.")
+    octoprint: OctoPrintSettings = OctoPrintSettings()
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

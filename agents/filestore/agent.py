@@ -311,7 +311,7 @@ class FileStore(Agent):
         """The file begins where it seems to belong."""
         await self._ready.wait()
         self._transfers.require_room(call.client)
-        near = self._target(params.root, params.path, params.filename or "file")
+        _, near = self._target(params.root, params.path, params.filename or "file")
         limit = self.settings.max_upload_size * MIB
         upload = await self._disk.run(Upload, near, size=params.size, limit=limit)
         return _raw({**self._transfers.add_upload(call.client, upload, params.chunk), "limit": limit})
@@ -321,13 +321,13 @@ class FileStore(Agent):
         """The file is there when this is answered, or nothing of it is."""
         incoming = self._transfers.upload(params.id, call.client)
         try:
-            named = self._target(params.root, params.path, params.filename)
+            folder, named = self._target(params.root, params.path, params.filename)
             target = final(named)
             await incoming.complete(params.size)
             await self._disk.run(incoming.upload.finish, params.checksum)
-            await self._disk.run(prepare_folder, self._roots, target, params.path)
+            await self._disk.run(prepare_folder, folder, target)
             metadata = await self._prepared(incoming.upload, named)
-            done = await self._library.place(incoming.upload, target, params.path, await self._loaded())
+            done = await self._library.place(incoming.upload, target, await self._loaded())
         finally:
             await self._transfers.end_upload(params.id)
         answer = await self._answer(call, done, metadata)
@@ -363,13 +363,13 @@ class FileStore(Agent):
         await self._transfers.end_download(params.id, call.client)
         return OK
 
-    def _target(self, root: str, path: str, filename: str) -> Location:
-        """Where an upload goes; raises InvalidParams and Forbidden."""
+    def _target(self, root: str, path: str, filename: str) -> tuple[Location, Location]:
+        """The folder that an upload goes into, and the file; raises InvalidParams and Forbidden."""
         folder = self._roots.within(root, path)
         target = self._roots.writable(self._roots.within(root, path, filename), InvalidParams)
         if target.path == folder.path or not filename.strip():
             raise InvalidParams("The file needs a name")
-        return target
+        return folder, target
 
     async def _start_print(self, target: Location) -> bool:
         """Whether a print has begun; what keeps it from that is no error here."""

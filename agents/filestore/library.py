@@ -15,7 +15,7 @@ from .entries import Entry, File, Folder
 from .index import Difference, Index, differences
 from .notices import Notices, Slot
 from .roots import Location, Roots
-from .transfer import Upload, prepare_folder
+from .transfer import Upload
 
 log = logging.getLogger(__name__)
 
@@ -105,13 +105,12 @@ class Library:
         finally:
             await self._disk.run(made.close)
 
-    async def place(self, upload: Upload, target: Location, path: str, loaded: Location | None) -> Done:
-        """Makes what was uploaded a file."""
+    async def place(self, upload: Upload, target: Location, loaded: Location | None) -> Done:
+        """Makes what was uploaded a file, in a folder that exists."""
         async with self._changing:
             _require_idle(loaded, target)
             known = self.index.find(target)
             above = self._first_missing(target.parent)
-            await self._disk.run(prepare_folder, self.roots, target, path)
             await self._disk.run(upload.place, target)
             if above is not None:
                 self.index.put(await self._disk.run(observe, self.roots, above))

@@ -116,11 +116,11 @@ def _nearest(near: Location) -> int:
         return os.dup(near.root.handle)
 
 
-def prepare_folder(roots: Roots, target: Location, path: str) -> None:
-    """Makes the folders of `path` in a root; those that the file name itself has must exist. Raises InvalidParams."""
+def prepare_folder(folder: Location, target: Location) -> None:
+    """Makes a folder for an upload; what else is in the name of the file must exist. Raises InvalidParams."""
     with explained(InvalidParams, "The folder"):
         try:
-            make_folders(target.root.handle, path)
+            make_folders(folder.root.handle, folder.path)
         except NotADirectoryError:
             raise InvalidParams("A file has the name of the folder") from None
         parent = open_beneath(target.root.handle, target.parent.path)
