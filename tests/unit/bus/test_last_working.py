@@ -41,7 +41,7 @@ def test_a_copy_that_no_longer_fits_is_no_way_out(tmp_path: Path) -> None:
     assert planned_before(options, "the problem", local=True) is None
 
 
-def test_what_was_kept_says_so_in_its_plan(tmp_path: Path) -> None:
+def test_what_was_kept_says_so_in_its_plan_after_a_restart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "printbus").mkdir()
     (tmp_path / "config").mkdir()
     options = build_parser().parse_args(["up", "--data", str(tmp_path)])
@@ -53,6 +53,8 @@ def test_what_was_kept_says_so_in_its_plan(tmp_path: Path) -> None:
     file.write_text("instance: [")
     with pytest.raises(ConfigError):
         planned(options, local=True)
+    assert planned_before(options, "the problem", local=True) is None
+    monkeypatch.setenv(PORTS, "{}")
     kept = planned_before(options, "the problem", local=True)
     assert kept.config.instance == "before" and "the problem" in kept.warnings[0]
 
