@@ -2,6 +2,7 @@
 
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,5 @@ def keep(data: Path, files: Files) -> None:
 
 def offer(config: Path) -> None:
     """Puts a printer.yaml that says what can be said, and nothing yet, where there is none; raises OSError."""
-    path = config / TEMPLATE.name
-    if not os.path.lexists(path):
-        path.write_text(TEMPLATE.read_text())
+    with suppress(FileExistsError), (config / TEMPLATE.name).open("x") as file:
+        file.write(TEMPLATE.read_text())

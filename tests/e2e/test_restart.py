@@ -137,7 +137,7 @@ def test_a_broken_file_leaves_in_force_what_last_worked(program: tuple[Program, 
     process, where = program
     name, content, said = BROKEN[case]
     file = where.data / "config" / name
-    until((where.data / "printbus" / "last_working.json").exists)
+    until((where.data / "config" / "printer.yaml").exists)  # the last that a start does
     before = config(where)["config"]["data_store"]
     file.write_text(content)
     restart(process, where)
