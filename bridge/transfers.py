@@ -65,7 +65,7 @@ class Upload(Transfer):
     def __init__(self, session: Session, opened: dict[str, Any]) -> None:
         super().__init__(opened)
         self._session = session
-        self._parts: list[memoryview] = []
+        self._parts: deque[memoryview] = deque()
         self._waiting = 0
         self._granted: int = opened["end"]
         self.size = 0  # bytes that were sent
@@ -78,22 +78,27 @@ class Upload(Transfer):
     async def flush(self, *, end: bool = False) -> None:
         """Sends whole chunks, at the end all; waits while nothing more is wanted."""
         while self._waiting >= self.chunk or (end and self._waiting):
-            content = b"".join(self._parts)
-            for start in range(0, len(content), self.chunk):
-                if len(content) - start < self.chunk and not end:
-                    break
-                await self._send(content[start : start + self.chunk])
-            rest = content[len(content) - self._waiting :]
-            self._parts = [memoryview(rest)] if rest else []
+            length = min(self.chunk, self._waiting)
+            while self._granted < self.size + length:
+                await self._wait()
+            if self.error is not None:
+                raise self.error
+            chunk = b"".join((self.size.to_bytes(OFFSET_BYTES), *self._cut(length)))
+            self._session.publish(self.topics["data"], chunk)
+            self.size += length
+            self._waiting -= length
 
-    async def _send(self, chunk: bytes) -> None:
-        while self._granted < self.size + len(chunk):
-            await self._wait()
-        if self.error is not None:
-            raise self.error
-        self._session.publish(self.topics["data"], self.size.to_bytes(OFFSET_BYTES) + chunk)
-        self.size += len(chunk)
-        self._waiting -= len(chunk)
+    def _cut(self, length: int) -> list[memoryview]:
+        """The first parts, of that length together."""
+        found: list[memoryview] = []
+        while length:
+            part = self._parts.popleft()
+            if len(part) > length:
+                self._parts.appendleft(part[length:])
+                part = part[:length]
+            found.append(part)
+            length -= len(part)
+        return found
 
     def _take(self, payload: bytes) -> None:
         self._granted = orjson.loads(payload)["end"]
