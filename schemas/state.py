@@ -27,6 +27,21 @@ class Roots(Model):
     roots: list[str]
 
 
+class UploadProgress(Model):
+    """How far an upload is."""
+
+    client: str
+    name: str
+    size: int | None = Field(description="Bytes, or a little more; null where that is not known.")
+    received: int = Field(description="Bytes that are on the disk.")
+
+
+class Uploads(Model):
+    """The uploads under way, twice a second."""
+
+    uploads: list[UploadProgress]
+
+
 class Availability(Model):
     """Whether the printer can be used, for home automation."""
 

@@ -211,6 +211,7 @@ TOPICS = {
                 "mqttgate/remote_methods": state.RemoteMethods,
                 "buttons/buttons": buttons.Buttons,
                 "filestore/roots": state.Roots,
+                "filestore/uploads": state.Uploads,
             },
             True,
         ),

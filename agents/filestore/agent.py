@@ -314,7 +314,9 @@ class FileStore(Agent):
         _, near = self._target(params.root, params.path, params.filename or "file")
         limit = self.settings.max_upload_size * MIB
         upload = await self._disk.run(Upload, near, size=params.size, limit=limit)
-        return _raw({**self._transfers.add_upload(call.client, upload, params.chunk), "limit": limit})
+        name = params.filename or near.path
+        opened = self._transfers.add_upload(call.client, upload, params.chunk, name=name, size=params.size)
+        return _raw({**opened, "limit": limit})
 
     @implements(files.UPLOAD_COMMIT)
     async def commit_upload(self, params: files.CommitParams, call: Call) -> Raw:

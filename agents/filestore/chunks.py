@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from secrets import token_hex
 from typing import Any
 
@@ -22,7 +22,7 @@ WINDOW = 8  # chunks on their way to the disk, or to the client
 MAX_CHUNK = 512 << 10  # bytes; it has to fit into a packet
 MAX_TRANSFERS = 64  # of either kind; one more is refused
 IDLE_SECONDS = 60.0  # without a sign of the client, until a transfer is given up
-SWEEP_SECONDS = 5.0
+PROGRESS_SECONDS = 0.5  # between two reports of uploads under way
 OFFSET_BYTES = 8
 
 Say = Callable[[str, bytes], None]  # what kind of message, and its content
@@ -50,9 +50,12 @@ class Transfer:
 class Incoming(Transfer):
     """An upload; chunks wait in memory, at most a window of them, until they are written."""
 
-    def __init__(self, client: str, say: Say, chunk: int, now: float, upload: Upload) -> None:
+    def __init__(
+        self, client: str, say: Say, chunk: int, now: float, upload: Upload, name: str, size: int | None
+    ) -> None:
         super().__init__(client, say, chunk, now)
         self.upload = upload
+        self.about = {"client": client, "name": name, "size": size}
         self.arrived = 0  # bytes, written or not
         self.waiting: list[memoryview] = []
         self.granted = WINDOW * self.chunk  # bytes that may come
@@ -157,6 +160,7 @@ class Transfers:
         self._incoming: dict[str, Incoming] = {}
         self._outgoing: dict[str, Outgoing] = {}
         self._tasks: asyncio.TaskGroup | None = None
+        self._shown: list[dict[str, Any]] = []
 
     async def run(self) -> None:
         """Serves transfers until cancelled, then gives all up."""
@@ -166,19 +170,16 @@ class Transfers:
         try:
             async with asyncio.TaskGroup() as self._tasks:
                 while True:
-                    await asyncio.sleep(SWEEP_SECONDS)
+                    await asyncio.sleep(PROGRESS_SECONDS)
                     self._sweep()
+                    self._report()
         finally:
             self._tasks = None
             for transfer in (*self._incoming.values(), *self._outgoing.values()):
                 transfer.fail(Unavailable("The file manager has stopped"))
             await self._disk.run(self._close_all)
 
-    def uploads(self) -> Iterator[tuple[str, Incoming]]:
-        """Those under way."""
-        return iter(self._incoming.items())
-
-    def add_upload(self, client: str, upload: Upload, chunk: int) -> dict[str, Any]:
+    def add_upload(self, client: str, upload: Upload, chunk: int, *, name: str, size: int | None) -> dict[str, Any]:
         """Begins to receive; what the client must know."""
         number, names = token_hex(8), self._bus.topics
         topics = {
@@ -186,7 +187,7 @@ class Transfers:
             "want": names.upload_want(client, number),
             "failed": names.upload_failed(client, number),
         }
-        incoming = Incoming(client, self._speaker(topics), chunk, self._loop.time(), upload)
+        incoming = Incoming(client, self._speaker(topics), chunk, self._loop.time(), upload, name, size)
         self._incoming[number] = incoming
         return {"id": number, **topics, "chunk": incoming.chunk, "end": incoming.granted}
 
@@ -286,6 +287,14 @@ class Transfers:
         for number, outgoing in list(self._outgoing.items()):
             if outgoing.heard < late and not outgoing.busy and self._tasks is not None:
                 self._tasks.create_task(self.end_download(number, outgoing.client), name="filestore: late download")
+
+    def _report(self) -> None:
+        """Shows how far uploads are, when that has changed."""
+        shown = [{**each.about, "received": each.upload.received} for each in self._incoming.values()]
+        if shown != self._shown:
+            self._shown = shown
+            topic = self._bus.topics.state(files.OWNER, "uploads")
+            self._bus.publish(topic, dumps({"uploads": shown}), retain=True)
 
     def _close_all(self) -> None:
         for incoming in self._incoming.values():

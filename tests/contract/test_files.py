@@ -1,12 +1,15 @@
 """Files over HTTP and websocket on the running program: uploads, downloads, changes, and what is announced."""
 
+import asyncio
 import base64
 import json
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
+from socket import create_connection as socket_to
 from typing import Any
 from urllib.parse import quote
 
@@ -15,6 +18,7 @@ from websockets.sync.client import connect
 
 from tests.e2e.test_print import Socket, get, until
 from tests.file_client import download, field, file_part, form, post, request, upload
+from tests.mqtt_wire import WireClient
 from tests.program import Addresses, running
 
 CHANGED = "notify_filelist_changed"
@@ -325,3 +329,34 @@ def test_metadata_outlives_the_program(tmp_path: Path) -> None:
     with running(tmp_path / "data", "--virtual") as (_, again):
         until(lambda: "kept.gcode" in paths(again))
         assert metadata(again, "kept.gcode") == known
+
+
+def test_the_progress_of_an_upload_is_on_the_bus(where: Addresses) -> None:
+    async def watch() -> list[Json]:
+        client = await WireClient.open((where.mqtt_host, where.mqtt_port))
+        await client.login("watcher")
+        await client.subscribe(("test/state/filestore/uploads", 0))
+        sending = asyncio.create_task(asyncio.to_thread(slow_upload, where), name="upload")
+        seen: list[Json] = []
+        while not (seen and seen[-1]["uploads"] == [] and any(each["uploads"] for each in seen)):
+            seen.append(json.loads((await client.published(10)).payload))
+        await sending
+        await client.disconnect()
+        return seen
+
+    (progress,) = next(each["uploads"] for each in asyncio.run(watch()) if each["uploads"])
+    assert progress["name"] == "slowly.gcode" and 0 <= progress["received"] <= progress["size"]
+
+
+def slow_upload(where: Addresses) -> None:
+    body = form(file_part("slowly.gcode", b"G28\n" * 500_000))
+    host, port = answer_host(where).split(":")
+    with socket_to((host, int(port))) as connection:
+        head = (
+            "POST /server/files/upload HTTP/1.1\r\nHost: localhost\r\n"
+            f"Content-Type: multipart/form-data; boundary=form-of-a-test\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        connection.sendall(head.encode() + body[:1_000_000])
+        time.sleep(1.5)
+        connection.sendall(body[1_000_000:])
+        assert b" 201 " in connection.recv(4096)

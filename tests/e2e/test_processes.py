@@ -1,6 +1,7 @@
 """Broker, agent and bridge in processes of their own."""
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,6 +11,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from tests.e2e.test_print import PATIENCE, Socket, fast_printer, get, log_read, until
+from tests.file_client import download, upload
 from tests.program import Addresses, Program, addresses
 
 
@@ -160,3 +162,24 @@ def _knows_sensors(where: Addresses) -> bool:
         return bool(get(where, "/server/temperature_store"))
     except OSError:
         return False
+
+
+def test_files_pass_between_a_bridge_and_a_file_manager_of_other_processes(parts: Parts) -> None:
+    """Contents travel over the broker; who holds the disk and who speaks HTTP never share a file."""
+    where = parts.bridge()
+    manager = parts.agent("filestore")
+    content = os.urandom(5_000_000)
+    until(lambda: "gcodes" in get(where, "/server/info")["registered_directories"])
+    with connect(where.http.replace("http", "ws") + "/websocket") as connection:
+        socket = Socket(connection)
+        socket.ask("server.info")
+        assert upload(where, "far.gcode", content, path="there").status == 201
+        socket.hear(lambda said: said.get("method") == "notify_filelist_changed")
+    assert download(where, "gcodes/there/far.gcode").body == content
+    assert download(where, "gcodes/there/far.gcode", Range="bytes=1000000-1000009").body == content[1000000:1000010]
+    assert get(where, "/server/files/metadata?filename=there/far.gcode")["size"] == len(content)
+    manager.process.kill()
+    until(lambda: download(where, "gcodes/there/far.gcode").status == 503)
+    assert upload(where, "far.gcode", content).status == 503
+    parts.agent("filestore")
+    until(lambda: download(where, "gcodes/there/far.gcode").status == 200)
