@@ -70,6 +70,28 @@ _ITEM = {**_FILE, "path": "parts/benchy.gcode", "root": "gcodes"}
 _GONE = {"modified": 0, "size": 0, "permissions": "", "path": "parts/benchy.gcode", "root": "gcodes"}
 _DISK = {"total": 7522213888, "used": 4280369152, "free": 2903625728}
 _TOPICS = {name: f"printer/files/upload/desk/5ad0a1b2c3d4e5f6/{name}" for name in ("data", "want", "failed")}
+_USAGE = {
+    "moonraker_stats": [{"time": 1760000000.25, "cpu_usage": 2.66, "memory": 51240, "mem_units": "kB"}],
+    "throttled_state": {"bits": 0, "flags": []},
+    "cpu_temp": 45.622,
+    "network": {
+        "wlan0": {
+            "rx_bytes": 48471767,
+            "tx_bytes": 113430843,
+            "rx_packets": 101232,
+            "tx_packets": 142377,
+            "rx_errs": 0,
+            "tx_errs": 0,
+            "rx_drop": 4,
+            "tx_drop": 0,
+            "bandwidth": 4455.91,
+        }
+    },
+    "system_cpu_usage": {"cpu": 2.53, "cpu0": 3.03, "cpu1": 5.1, "cpu2": 1.02, "cpu3": 1.0},
+    "system_memory": {"total": 945364, "available": 620112, "used": 325252},
+    "system_uptime": 2876970.38,
+    "websocket_connections": 4,
+}
 _HOST = {
     "python": {
         "version": [3, 11, 2, "final", 0],
@@ -214,6 +236,7 @@ EXAMPLES: Mapping[str, Example] = {
     "server.mqtt.subscribe": Example(
         {"topic": "home/lamp", "timeout": 5}, {"topic": "home/lamp", "payload": {"on": True}}
     ),
+    "machine.proc_stats": Example(result=_USAGE),
     "machine.system_info": Example(result={"system_info": _HOST}),
     "events.read": Example({"since": 6, "since_time": 1760000000, "limit": 1}, {"events": [_BEGUN], "head": 12}),
     "events.append": Example(

@@ -1,12 +1,13 @@
-"""The host: what it is made of."""
+"""The host: what it is made of, and how busy it is."""
 
 from typing import Literal
 
 from pydantic import Field
 
-from .base import Method, Model, NoParams, Permission
+from .base import Method, Model, NoParams, Notification, Permission
 
 SYSINFO = "sysinfo"
+PROCSTATS = "procstats"
 SERVICES = "machine"  # the agent that knows the host's services, once there is one
 
 
@@ -167,3 +168,80 @@ SYSTEM_INFO = Method(
     ("GET /machine/system_info",),
     summary="What the host is made of, its networks and its services.",
 )
+
+# ---- how busy it is
+
+
+class ProcessSample(Model):
+    """The program in one second."""
+
+    time: float = Field(description="Unix seconds.")
+    cpu_usage: float = Field(description="Percent of one processor, at most 100.")
+    memory: int | None = Field(description="What it occupies in memory, in kilobytes.")
+    mem_units: Literal["kB"] | None
+
+
+class InterfaceUsage(Model):
+    """What went through a network interface since it was brought up."""
+
+    rx_bytes: int
+    tx_bytes: int
+    rx_packets: int
+    tx_packets: int
+    rx_errs: int
+    tx_errs: int
+    rx_drop: int
+    tx_drop: int
+    bandwidth: float = Field(description="Bytes a second, both ways together.")
+
+
+class MemoryUsage(Model):
+    """Kilobytes."""
+
+    total: int
+    available: int
+    used: int
+
+
+class HostUsage(Model):
+    """The host in one second; what is not known is empty or null."""
+
+    cpu_temp: float | None = Field(description="Degrees Celsius.")
+    network: dict[str, InterfaceUsage]
+    system_cpu_usage: dict[str, float] = Field(description="Percent: `cpu` of all, `cpu0` and so on of each.")
+    system_memory: MemoryUsage | Nothing
+    websocket_connections: int
+
+
+class Usage(HostUsage):
+    """What each sample tells."""
+
+    moonraker_stats: ProcessSample
+
+
+class Throttled(Model):
+    """Whether a Raspberry Pi has to slow down, as its firmware tells."""
+
+    bits: int = Field(description="As `vcgencmd get_throttled` has them.")
+    flags: list[str] = Field(description="The same in words.")
+
+
+class ProcStats(HostUsage):
+    """The last samples of the program, and the latest of the host."""
+
+    moonraker_stats: list[ProcessSample] = Field(description="The last 30, a second apart, oldest first.")
+    throttled_state: Throttled | None = Field(description="Null where the hardware does not tell.")
+    system_uptime: float = Field(description="Seconds since the host was started.")
+
+
+PROC_STATS = Method(
+    "machine.proc_stats",
+    NoParams,
+    ProcStats,
+    PROCSTATS,
+    Permission.READ,
+    ("GET /machine/proc_stats",),
+    summary="How busy program and host are.",
+)
+PROC_STAT_UPDATE = Notification("notify_proc_stat_update", "A sample was taken, once a second.", tuple[Usage])
+CPU_THROTTLED = Notification("notify_cpu_throttled", "The firmware throttles otherwise than before.", tuple[Throttled])

@@ -207,6 +207,8 @@ TOPICS = {
                 "klippy/server": state.Klippy,
                 "klippy/last_print": state.LastPrint,
                 "extensions/remote_methods": state.RemoteMethods,
+                "procstats/usage": machine.Usage,
+                "procstats/throttled": machine.Throttled,
                 "sysinfo/system_info": machine.SystemInfo,
                 "mqttgate/remote_methods": state.RemoteMethods,
                 "buttons/buttons": buttons.Buttons,

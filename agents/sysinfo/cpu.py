@@ -4,9 +4,8 @@ import os
 import struct
 from pathlib import Path
 
+from bus.kernel_files import text
 from schemas.machine import CpuInfo
-
-from .files import text
 
 # What architectures call it: x86 and 32-bit ARM, LoongArch, RISC-V, MIPS. 64-bit ARM has nothing of the kind.
 NAMES = ("model name", "Model Name", "uarch", "cpu model")

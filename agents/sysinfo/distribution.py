@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
+from bus.kernel_files import text
 from schemas.machine import Distribution, VersionParts
-
-from .files import text
 
 
 def distribution(root: Path) -> Distribution:

@@ -7,9 +7,8 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
+from bus.kernel_files import text
 from schemas.machine import CanInterface, IpAddress, NetworkInterface
-
-from .files import text
 
 UP, LOOPBACK = 0x1, 0x8  # IFF_ flags
 CAN = "280"  # ARPHRD_CAN

@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
+from bus.kernel_files import text
 from schemas.machine import SdInfo
-
-from .files import text
 
 MANUFACTURERS = {  # as Linux distributions and card readers know them; the SD Association does not publish its list
     0x01: "Panasonic",

@@ -6,9 +6,8 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
+from bus.kernel_files import text
 from schemas.machine import Virtualization
-
-from .files import text
 
 NONE = "none"
 SECONDS = 5.0

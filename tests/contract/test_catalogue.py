@@ -68,6 +68,7 @@ VALID: dict[str, Json] = {
     "server.temperature_store": {"include_monitors": True},
     "server.gcode_store": {"count": 5},
     "machine.system_info": {},
+    "machine.proc_stats": {},
     "printer.gcode.help": {},
     "server.files.roots": {},
     "server.files.list": {"root": "gcodes"},
