@@ -55,7 +55,6 @@ class FileStore(Agent):
         self._seen: dict[str, float] = {}  # when roots that are not observed were looked at
         self._observed: set[str] = set()
         self._klipper = asyncio.Event()
-        self._log_file = ""
 
     async def run(self) -> None:
         """Reads the roots, then observes them until cancelled."""
@@ -150,7 +149,6 @@ class FileStore(Agent):
             except BusError as error:
                 log.debug("Klipper has not said where it is: %s", error)
                 continue
-            self._log_file = str(info.get("log_file") or "")
             for place in klipper_places(info):
                 await self._add_root(place)
 

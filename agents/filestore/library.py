@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from bus.errors import Forbidden, InvalidParams, NotFound
 
-from . import archive, changes, entries
+from . import changes, entries
 from .changes import Seen, observe
 from .disk import Disk
 from .entries import Entry, File, Folder
@@ -96,6 +96,8 @@ class Library:
 
     async def zip(self, target: Location, items: Iterable[Location], *, compress: bool) -> Done:
         """Packs files into an archive."""
+        from . import archive  # with the library for it, which is rarely needed
+
         made = await self._disk.run(archive.pack, self.roots, target, list(items), compress=compress)
         try:
             async with self._changing:
