@@ -1,8 +1,6 @@
 """How the arguments of an HTTP request become params (behaviours.md section 2)."""
 
 from collections.abc import Callable, Iterable
-from email import policy
-from email.parser import BytesParser
 from math import isfinite
 from typing import Any
 from urllib.parse import parse_qsl
@@ -115,6 +113,9 @@ def _members(body: bytes) -> Params:
 
 
 def _parts(content_type: bytes, body: bytes) -> Iterable[tuple[str, str]]:
+    from email import policy  # not at the start: it takes half a megabyte
+    from email.parser import BytesParser
+
     message = BytesParser(policy=policy.HTTP).parsebytes(b"Content-Type: %b\r\n\r\n%b" % (content_type, body))
     found = []
     for part in message.iter_parts() if message.is_multipart() else ():

@@ -6,7 +6,6 @@ import logging
 import sys
 from collections.abc import Sequence
 from datetime import datetime
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -21,6 +20,8 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Ends the program with status 2."""
+        from difflib import get_close_matches
+
         known = [option for action in self._actions for option in action.option_strings]
         wrong = [word.split("=")[0].rstrip(":,") for word in message.split() if word.startswith("--")]
         close = [near for word in wrong for near in get_close_matches(word, known, n=1)]

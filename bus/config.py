@@ -3,7 +3,6 @@
 import re
 import socket
 from collections.abc import Hashable, Iterator, Mapping
-from difflib import get_close_matches
 from inspect import get_annotations
 from pathlib import Path
 from types import UnionType
@@ -143,6 +142,8 @@ def _explain(error: ErrorDetails, model: type[BaseModel], prefix: str, also: tup
 
 def nearest(word: str, known: list[str]) -> str:
     """A hint at the known word most like this one, or nothing."""
+    from difflib import get_close_matches
+
     close = get_close_matches(word, known, n=1, cutoff=0.5)
     return f", did you mean '{close[0]}'?" if close else ""
 

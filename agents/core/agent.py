@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
-from html import escape
 from typing import Any
 from uuid import UUID
 
@@ -20,6 +19,7 @@ from .klipper_log import roll_klipper_log
 API_VERSION = (1, 5, 0)  # the Moonraker API that is answered
 OK = "ok"
 MOONRAKER_VERSION = "0.11.0"
+AS_HTML = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "\n": "<br/>"})
 DISCONNECTED = {"klippy_connected": False, "klippy_state": "disconnected", "missing_klippy_requirements": []}
 OUT_OF_REACH = {"state": "disconnected", "message": "The klippy agent is not running"}
 
@@ -190,7 +190,7 @@ class Core(Agent):
 
 def _as_html(text: str) -> str:
     """Front ends show warnings as HTML, and some hold what stands in a file."""
-    return escape(text, quote=False).replace("\n", "<br/>")
+    return text.translate(AS_HTML)
 
 
 def _openrpc() -> Raw:
