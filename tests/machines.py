@@ -182,7 +182,7 @@ MACHINES: Mapping[str, Machine] = {
         },
         addresses={
             "lo": LOCAL,
-            "wlan0": ("192.168.1.127", "2001:db8::7", "fe80::ba27:ebff:fe98:bdb4%wlan0"),
+            "wlan0": ("192.168.1.127", "2001:db8::7", "fe80::ba27:ebff:fe98:bdb4"),
             "eth0": ("192.168.9.9",),
         },
     ),
@@ -269,7 +269,7 @@ MACHINES: Mapping[str, Machine] = {
             **link("tun0", "0x1091\n", kind=65534),
             **link("vcan0", "0xc1\n", kind=280),
         },
-        addresses={"lo": LOCAL, "enp0s31f6": ("192.168.1.9",), "tun0": ("10.8.0.2", "fe80::1%tun0")},
+        addresses={"lo": LOCAL, "enp0s31f6": ("192.168.1.9",), "tun0": ("10.8.0.2", "fe80::1")},
     ),
     "Orange Pi": Machine(
         "aarch64",

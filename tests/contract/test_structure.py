@@ -34,7 +34,7 @@ HOMES = {
     "paho": "bus/client.py",  # aiomqtt's own
     "preprocess_cancellation": "agents/filestore/metadata/objects.py",
     "python_multipart": "bridge/multipart.py",
-    "psutil": "agents/sysinfo/",
+    "ifaddr": "agents/sysinfo/",
     "starlette": "bridge/",
     "uvicorn": "bridge/",
     "uvloop": "bus/commands.py",
