@@ -18,7 +18,7 @@ from .chunks import Transfers
 from .disk import Disk
 from .gcodes import Gcodes, file_metadata, final, is_gcode, thumbnails
 from .library import Done, Library
-from .metadata import Limits, Scanner
+from .metadata import Limits, Scanner, can_add_objects
 from .notices import Notices, item, moved_from
 from .places import Place, klipper_places, places, reserved
 from .roots import Location, Roots
@@ -29,6 +29,7 @@ from .watch import News, Watcher
 log = logging.getLogger(__name__)
 
 OK = "ok"
+NO_OBJECTS = "filestore: 'enable_object_processing' needs the extra 'objects': pip install printbus[objects]"
 BUSY = ("printing", "paused")
 FRESH = 1.0  # seconds for which a root that is not observed counts as known
 MIB = 1 << 20
@@ -58,6 +59,8 @@ class FileStore(Agent):
 
     async def run(self) -> None:
         """Reads the roots, then observes them until cancelled."""
+        if self.settings.enable_object_processing and not can_add_objects():
+            self._warn(NO_OBJECTS)
         topics = self.bus.topics
         self._transfers = Transfers(self.bus, self._disk)
         self._watcher = Watcher(self._roots, self._library.index, self._disk, self._on_news)
@@ -75,6 +78,11 @@ class FileStore(Agent):
         finally:
             self._roots.close()
             self._disk.close()
+
+    def _warn(self, text: str) -> None:
+        log.warning("%s", text)
+        if self.host is not None:
+            self.host.warn(self.name, text)
 
     async def _open_roots(self) -> None:
         for place in places(self.settings, self.bus.data):

@@ -1,12 +1,9 @@
 """Metadata of gcode files: what slicers write about a print, pictures and objects, read by a worker process."""
 
 from .errors import Busy, Failed, NotGcode, ScanError, TimedOut
-from .objects import available as can_add_objects
+from .names import GCODE_SUFFIXES, gcode_name
 from .renaming import renamed
-from .scan import gcode_name
 from .scanner import Job, Limits, Scan, Scanner
-
-GCODE_SUFFIXES = frozenset({".gcode", ".g", ".gco", ".nc", ".ufp"})
 
 __all__ = [
     "GCODE_SUFFIXES",
@@ -23,3 +20,10 @@ __all__ = [
     "gcode_name",
     "renamed",
 ]
+
+
+def can_add_objects() -> bool:
+    """Whether the library that knows slicers' marks of objects is installed."""
+    from .objects import available  # not at the start: the worker needs it
+
+    return available()

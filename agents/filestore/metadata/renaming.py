@@ -4,7 +4,7 @@ from pathlib import PurePosixPath
 
 from schemas.gcode_metadata import GcodeMetadata, Thumbnail
 
-from .thumbnails import THUMBS
+from .names import THUMBS
 
 
 def renamed(metadata: GcodeMetadata, name: str, new_name: str) -> tuple[GcodeMetadata, list[tuple[str, str]]]:

@@ -6,7 +6,6 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import BinaryIO
 from uuid import uuid4
 
@@ -14,6 +13,7 @@ from . import objects, thumbnails, ufp
 from .errors import Failed, NotGcode
 from .excerpt import Excerpt, excerpt
 from .folder import whole_file
+from .names import gcode_name
 from .slicers import describe
 
 log = logging.getLogger(__name__)
@@ -32,12 +32,6 @@ class Order:
     name: str
     output: str | None = None
     objects: bool = False
-
-
-def gcode_name(name: str) -> str:
-    """What a file is called when its gcode is unpacked: x.gcode for x.ufp, and other names as they are."""
-    path = PurePosixPath(name)
-    return f"{path.stem}.gcode" if path.suffix.lower() == ufp.SUFFIX else name
 
 
 def scan(order: Order, progress: Progress) -> tuple[dict[str, object], bool]:

@@ -14,10 +14,10 @@ from typing import NamedTuple
 
 from .excerpt import PictureBlock, picture_blocks
 from .folder import make, remove, subfolder, whole_file
+from .names import THUMBS
 
 log = logging.getLogger(__name__)
 
-THUMBS = ".thumbs"
 SMALL = 32  # pixels of either side that the front ends' lists show
 MAX_BYTES = 4 << 20  # of one picture
 MAX_SIDE = 4096  # pixels

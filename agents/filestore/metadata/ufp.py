@@ -7,7 +7,6 @@ from typing import BinaryIO
 
 from .errors import NotGcode
 
-SUFFIX = ".ufp"
 GCODE = "3D/model.gcode"
 PICTURE = "Metadata/thumbnail.png"
 MAX_ENTRIES = 64

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from agents.filestore.metadata.errors import NotGcode
-from agents.filestore.metadata.scan import Order, gcode_name, scan
+from agents.filestore.metadata.names import gcode_name
+from agents.filestore.metadata.scan import Order, scan
 
 from .pictures import picture
 
