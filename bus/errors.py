@@ -6,7 +6,7 @@ BusError
 ├── MethodNotFound        no such method, or not on this transport      -32601  404
 ├── InvalidArguments      params are not an object                      -32602  400
 ├── InvalidParams         a parameter is missing or of the wrong kind      400  400
-├── Refused               the printer (Klipper) said no                    400  400
+├── Refused               Klipper said no, or the host's own rules do      400  400
 ├── Unauthenticated       no or wrong credentials                       -32602  401
 ├── Forbidden             known, but not allowed                           403  403
 ├── NotFound              the thing asked for does not exist            -32601  404
@@ -17,6 +17,7 @@ BusError
 ├── FailedDependency      an agent of somebody else's failed               424  424
 ├── Duplicate             a request that was already accepted           -10000  409
 ├── Internal              our own fault                                    500  500
+├── HostError             the host refused to do it, or failed             500  500
 ├── Unavailable           what is needed is down or busy (retry)           503  503
 ├── Timeout               no answer within the deadline (retry)            504  504
 ├── OutOfSpace            the disk is full (retry)                         507  507
@@ -72,7 +73,7 @@ class InvalidParams(BusError):
 
 
 class Refused(BusError):
-    """Klipper refused; the text is Klipper's own."""
+    """Klipper refused, in its own words, or the rules of the host do."""
 
     code, status = 400, 400
 
@@ -133,6 +134,12 @@ class Duplicate(BusError):
 
 class Internal(BusError):
     """Our own fault; the cause is in the log, never in the answer."""
+
+    code, status = 500, 500
+
+
+class HostError(BusError):
+    """The host refused to do it, or failed; the text says why."""
 
     code, status = 500, 500
 

@@ -25,7 +25,7 @@ FAILURES = {
         Failure("MethodNotFound", -32601, 404, "No such method, or not offered on this transport."),
         Failure("InvalidArguments", -32602, 400, "The params member is not an object."),
         Failure("InvalidParams", 400, 400, "A parameter is missing or cannot be converted."),
-        Failure("Refused", 400, 400, "Klipper refused; the text is Klipper's own."),
+        Failure("Refused", 400, 400, "Klipper refused, in its own words, or the rules of the host do."),
         Failure("Unauthenticated", -32602, 401, "No credentials, or wrong ones."),
         Failure("Forbidden", 403, 403, "The caller is known and may not do this."),
         Failure("NotFound", -32601, 404, "The thing asked for does not exist."),
@@ -36,6 +36,7 @@ FAILURES = {
         Failure("FailedDependency", 424, 424, "An agent of somebody else's answered with an error; `data` holds it."),
         Failure("Duplicate", -10000, 409, "A request that was already accepted (MQTT re-delivery)."),
         Failure("Internal", 500, 500, "Our own fault; the cause is in the log, never in the answer."),
+        Failure("HostError", 500, 500, "The host refused to do it, or failed; the text says why."),
         Failure("Unavailable", 503, 503, "What is needed is down or busy.", True),
         Failure("Timeout", 504, 504, "No answer within the method's deadline.", True),
         Failure("OutOfSpace", 507, 507, "The disk is full; reads and the emergency stop still work.", True),
@@ -43,6 +44,7 @@ FAILURES = {
     )
 }
 KLIPPY = "klippy"  # the agent that passes Klipper's refusals on
+MACHINE = "machine"  # the one that manages services and power
 MQTTGATE = "mqttgate"  # the one that hands messages to other brokers
 
 
@@ -54,7 +56,7 @@ def failures_of(row: AnyMethod) -> Iterator[Failure]:
 def _happens(row: AnyMethod) -> dict[str, bool]:
     return {
         "InvalidParams": row.params is not NoParams,
-        "Refused": row.owner == KLIPPY,
+        "Refused": row.owner in (KLIPPY, MACHINE),
         "Unauthenticated": row.needs is not Permission.OPEN,
         "Forbidden": row.needs is not Permission.OPEN,
         "MethodNotFound": True,
@@ -62,6 +64,7 @@ def _happens(row: AnyMethod) -> dict[str, bool]:
         "Duplicate": row.flags.changes,
         "Conflict": row.flags.changes,
         "Internal": True,
+        "HostError": row.owner == MACHINE and row.flags.changes,
         "Unavailable": True,
         "Timeout": row.deadline is not None or "timeout" in row.params.model_fields,
         "OutOfSpace": row.flags.changes and not row.flags.urgent,

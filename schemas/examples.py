@@ -237,6 +237,19 @@ EXAMPLES: Mapping[str, Example] = {
         {"topic": "home/lamp", "timeout": 5}, {"topic": "home/lamp", "payload": {"on": True}}
     ),
     "machine.proc_stats": Example(result=_USAGE),
+    "machine.shutdown": Example(),
+    "machine.reboot": Example(),
+    "machine.services.restart": Example({"service": "klipper"}),
+    "machine.services.stop": Example({"service": "klipper"}),
+    "machine.services.start": Example({"service": "klipper"}),
+    "machine.sudo.info": Example(
+        {"check_access": False},
+        {"sudo_access": None, "linux_user": "pi", "sudo_requested": False, "request_messages": []},
+    ),
+    "machine.sudo.password": Example(
+        {"password": "linux_user_password"},
+        {"sudo_responses": ["Sudo password successfully set."], "is_restarting": False},
+    ),
     "machine.system_info": Example(result={"system_info": _HOST}),
     "events.read": Example({"since": 6, "since_time": 1760000000, "limit": 1}, {"events": [_BEGUN], "head": 12}),
     "events.append": Example(

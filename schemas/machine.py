@@ -8,7 +8,7 @@ from .base import Method, Model, NoParams, Notification, Permission
 
 SYSINFO = "sysinfo"
 PROCSTATS = "procstats"
-SERVICES = "machine"  # the agent that knows the host's services, once there is one
+SERVICES = "machine"  # the agent that knows the host's services
 
 
 class Nothing(Model):

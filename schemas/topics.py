@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from . import buttons, files, klippy, machine, printer, state
+from . import buttons, files, klippy, machine, printer, services, state
 from .base import Model
 
 
@@ -210,6 +210,9 @@ TOPICS = {
                 "procstats/usage": machine.Usage,
                 "procstats/throttled": machine.Throttled,
                 "sysinfo/system_info": machine.SystemInfo,
+                "machine/services": machine.Services,
+                "machine/abilities": services.Abilities,
+                "machine/remote_methods": state.RemoteMethods,
                 "mqttgate/remote_methods": state.RemoteMethods,
                 "buttons/buttons": buttons.Buttons,
                 "filestore/roots": state.Roots,

@@ -36,6 +36,7 @@ class RecordingBus:
         self.events: list[tuple[str, NewEvent]] = []
         self.failing: BusError | None = None
         self.handlers: dict[str, Callable[[str, bytes], None]] = {}
+        self.results: dict[str, Any] = {}  # results of the methods of other agents
         self.followers: dict[str, Callable[[Received], None]] = {}
         self._changed = asyncio.Event()
 
@@ -71,7 +72,9 @@ class RecordingBus:
         return self._append(stream, events)
 
     async def call(self, method: str, params: Any = None, *, mandate: Mandate | None = None) -> Any:
-        """Nobody answers."""
+        """What `results` holds; for other methods nobody is there."""
+        if method in self.results:
+            return self.results[method]
         raise Unavailable(f"nobody answers {method}")
 
     async def _append(self, stream: str, events: Sequence[NewEvent]) -> int:

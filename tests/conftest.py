@@ -1,6 +1,7 @@
 """What all tests share: running coroutines, and a word at the end about what could not be tried."""
 
 import asyncio
+import shutil
 import signal
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol, TypeVar
@@ -38,10 +39,12 @@ class Terminal(Protocol):
 
 
 def pytest_terminal_summary(terminalreporter: Terminal) -> None:
-    """Says to which kinds of broker uplinks could not be tried, and why buttons on pins could not."""
+    """Says to which kinds of broker uplinks could not be tried, and what else could not."""
     from tests.foreign_brokers import MISSING
     from tests.gpio_sim import missing
 
+    if shutil.which("dbus-daemon") is None:
+        terminalreporter.section("no dbus-daemon, so services by systemd over D-Bus were not tried")
     if reason := missing():
         terminalreporter.section("no simulated GPIO chip, so buttons on pins were not tried")
         terminalreporter.line(reason)

@@ -21,7 +21,6 @@ class SysInfo(Agent):
     """What the host is made of; the answer is made anew only when something of it has changed."""
 
     name = machine.SYSINFO
-    components = ("machine",)
 
     def __init__(
         self,

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 from websockets.sync.client import connect
 
 from bus.errors import to_http
-from schemas import METHODS, NAMESPACES, files, printer, server
+from schemas import METHODS, NAMESPACES, files, printer, server, services
 from schemas.base import AnyMethod, Arguments, Notification, is_open
 from tests.e2e.test_print import Socket, fast_printer, get, until
 from tests.mqtt_wire import WireClient
@@ -32,6 +32,8 @@ OURS |= {
 # For agents, of this instance or of somebody else's: test_extensions.py and test_processes.py.
 OF_AGENTS = {"events.append", "server.extensions.request", "connection.send_event"}
 OF_AGENTS |= {"connection.register_remote_method"}
+# Would be done to the machine that runs the tests: test_machine_rows.py.
+OF_HOST = {row.name for row in METHODS.values() if row.owner == services.OWNER} - {services.SUDO_INFO.name}
 # Need topics, and what another call has answered: test_files.py.
 TRANSFERS = {name for name in OURS if name.startswith("files.")}
 KNOWN = sorted(set(METHODS) - OURS)
@@ -68,6 +70,7 @@ VALID: dict[str, Json] = {
     "server.temperature_store": {"include_monitors": True},
     "server.gcode_store": {"count": 5},
     "machine.system_info": {},
+    "machine.sudo.info": {"check_access": False},
     "machine.proc_stats": {},
     "printer.gcode.help": {},
     "server.files.roots": {},
@@ -177,6 +180,12 @@ INVALID: list[tuple[str, Json, int]] = [
     ("server.files.zip", {"items": []}, 400),
     ("server.files.zip", {"items": ["gcodes/nosuch"]}, 400),
     ("server.files.zip", {}, 400),
+    ("machine.services.start", {}, 400),
+    ("machine.services.stop", {"service": 5}, 400),
+    ("machine.services.restart", {}, 400),
+    ("machine.sudo.info", {"check_access": "perhaps"}, 400),
+    ("machine.sudo.password", {}, 400),
+    ("machine.sudo.password", {"password": 5}, 400),
     ("events.read", {"since": -1}, 400),
     ("events.read", {"limit": "many"}, 400),
     ("events.read", {"since_time": "noon"}, 400),
@@ -328,7 +337,7 @@ def ask(where: Addresses, transport: str) -> Iterator[Ask]:
 
 
 def test_every_method_has_valid_input_here() -> None:
-    assert {row_of(name).name for name in VALID} == set(METHODS) - OF_AGENTS - TRANSFERS
+    assert {row_of(name).name for name in VALID} == set(METHODS) - OF_AGENTS - OF_HOST - TRANSFERS
 
 
 @pytest.mark.parametrize("name", KNOWN)

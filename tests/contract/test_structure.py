@@ -28,6 +28,7 @@ HOMES = {
     "gpiod": "agents/buttons/gpio.py",
     "jinja2": "bus/templates.py",
     "asyncinotify": "agents/filestore/watch.py",
+    "dbus_next": "agents/machine/dbus.py",
     "distro": "agents/sysinfo/",
     "lmdb": "bus/lmdb_",
     "PIL": "agents/filestore/metadata/",
