@@ -7,7 +7,7 @@ from typing import Protocol
 import orjson
 
 from bus.calls import Received, Session
-from bus.envelope import NULL, failure, id_of
+from bus.envelope import NULL, dumps, failure, id_of
 from bus.errors import BusError, Forbidden, Unavailable
 from bus.topics import Topics
 from schemas.extensions import AGENT_EVENT
@@ -31,7 +31,7 @@ class Asker(Protocol):
 
 def actor(transport: str, address: str) -> bytes:
     """Who asks, as JSON: trusted addresses have no user."""
-    return orjson.dumps({"user": None, "transport": transport, "client": address})
+    return dumps({"user": None, "transport": transport, "client": address})
 
 
 class Clients:

@@ -69,7 +69,7 @@ class FieldTopics:
         topic = self._topics.get(field)
         if topic is None:
             topic = self._topics[field] = self._bus.topics.klipper_field(*field)
-        payload = orjson.dumps({"eventtime": eventtime, "value": value})
+        payload = dumps({"eventtime": eventtime, "value": value})
         if len(payload) <= MAX_FIELD:
             self._shown.add(field)
             self._bus.publish(topic, payload, retain=True)
