@@ -1,9 +1,9 @@
 """What is said on the bus: the method table, models and notifications."""
 
-from . import buttons, datastore, extensions, files, klippy, machine, mqtt, printer, rpc, server, services
+from . import buttons, datastore, extensions, files, klippy, machine, mqtt, peripherals, printer, rpc, server, services
 from .base import AnyMethod, Arguments, Flags, Method, Model, NoParams, Notification, Params, Permission, Table, table
 
-NAMESPACES = (buttons, datastore, extensions, files, klippy, machine, mqtt, printer, rpc, server, services)
+NAMESPACES = (buttons, datastore, extensions, files, klippy, machine, mqtt, peripherals, printer, rpc, server, services)
 METHODS = table(*NAMESPACES)
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "klippy",
     "machine",
     "mqtt",
+    "peripherals",
     "printer",
     "rpc",
     "server",

@@ -94,6 +94,14 @@ class Finished(Model):
     result: Any = Field(None, description="Kept for repeats of the request, where it is short.")
 
 
+class Device(Model):
+    """A device of the host."""
+
+    kind: Literal["usb", "serial", "video"]
+    device: str = Field(description="Of USB the bus and device number, else the path.")
+    name: str = Field(description="For people.")
+
+
 class Checkpoint(Model):
     """Earlier events of the stream, repeated because the segments that held them were dropped."""
 
@@ -130,6 +138,8 @@ EVENTS = {
         EventType("file.scanned.1", "files", FileScanned, "A gcode file's metadata was read."),
         EventType("command.accepted.1", "commands", Accepted, "Somebody asked for a change, and was let."),
         EventType("command.ended.1", "commands", Finished, "The change was made, or failed."),
+        EventType("device.plugged.1", "devices", Device, "A USB device, serial port or camera has come."),
+        EventType("device.unplugged.1", "devices", Device, "It has gone."),
         EventType("log.checkpoint.1", None, Checkpoint, "Old events of a stream were carried forward."),
     )
 }

@@ -70,6 +70,44 @@ _ITEM = {**_FILE, "path": "parts/benchy.gcode", "root": "gcodes"}
 _GONE = {"modified": 0, "size": 0, "permissions": "", "path": "parts/benchy.gcode", "root": "gcodes"}
 _DISK = {"total": 7522213888, "used": 4280369152, "free": 2903625728}
 _TOPICS = {name: f"printer/files/upload/desk/5ad0a1b2c3d4e5f6/{name}" for name in ("data", "want", "failed")}
+_USB = {
+    "device_num": 4,
+    "bus_num": 1,
+    "vendor_id": "1d50",
+    "product_id": "614e",
+    "usb_location": "1:4",
+    "manufacturer": "Klipper",
+    "product": "stm32f407xx",
+    "serial": "1E0034000D50315939343520",
+    "class": "Communications",
+    "subclass": None,
+    "protocol": None,
+    "description": "OpenMoko, Inc. Klipper 3d-Printer Firmware",
+    "class_ids": ["02", "00", "00"],
+}
+_PORT = {
+    "device_type": "usb",
+    "device_path": "/dev/ttyACM0",
+    "device_name": "ttyACM0",
+    "driver_name": "cdc_acm",
+    "path_by_hardware": "/dev/serial/by-path/platform-3f980000.usb-usb-0:1.2:1.0",
+    "path_by_id": "/dev/serial/by-id/usb-Klipper_stm32f407xx_1E0034000D50315939343520-if00",
+    "usb_location": "1:4",
+}
+_CAMERA = {
+    "device_name": "video1",
+    "device_path": "/dev/video1",
+    "camera_name": "UVC Camera (046d:0825)",
+    "driver_name": "uvcvideo",
+    "hardware_bus": "usb-3f980000.usb-1.1",
+    "modes": [{"format": "MJPG", "description": "Motion-JPEG", "flags": ["COMPRESSED"], "resolutions": ["1280x720"]}],
+    "capabilities": ["VIDEO_CAPTURE", "EXT_PIX_FORMAT", "STREAMING"],
+    "version": "6.1.63",
+    "path_by_hardware": "/dev/v4l/by-path/platform-3f980000.usb-usb-0:1.1:1.0-video-index0",
+    "path_by_id": "/dev/v4l/by-id/usb-046d_0825_66EF0390-video-index0",
+    "alt_name": "UVC Camera (046d:0825)",
+    "usb_location": "1:3",
+}
 _USAGE = {
     "moonraker_stats": [{"time": 1760000000.25, "cpu_usage": 2.66, "memory": 51240, "mem_units": "kB"}],
     "throttled_state": {"bits": 0, "flags": []},
@@ -235,6 +273,12 @@ EXAMPLES: Mapping[str, Example] = {
     "server.mqtt.publish": Example({"topic": "home/lamp/set", "payload": {"on": True}}, {"topic": "home/lamp/set"}),
     "server.mqtt.subscribe": Example(
         {"topic": "home/lamp", "timeout": 5}, {"topic": "home/lamp", "payload": {"on": True}}
+    ),
+    "machine.peripherals.usb": Example(result={"usb_devices": [_USB]}),
+    "machine.peripherals.serial": Example(result={"serial_devices": [_PORT]}),
+    "machine.peripherals.video": Example(result={"v4l2_devices": [_CAMERA], "libcamera_devices": []}),
+    "machine.peripherals.canbus": Example(
+        {"interface": "can0"}, {"can_uuids": [{"uuid": "11aabbccddee", "application": "Klipper"}]}
     ),
     "machine.proc_stats": Example(result=_USAGE),
     "machine.shutdown": Example(),

@@ -102,7 +102,7 @@ class EventsParams(Params):
 
     since: Annotated[Int, Field(ge=0, description="A sequence number; 0 is the beginning.")] = 0
     limit: Annotated[Int, Field(ge=1, le=5000)] = 500
-    stream: str | None = Field(None, description="Only this stream: `printer`, `print`, `commands`.")
+    stream: str | None = Field(None, description="Only this stream: `printer`, `print`, `devices`, `commands`.")
     since_time: Annotated[Moment, Field(description="Unix seconds: from the first event at or after it.")] = None
     until_time: Annotated[Moment, Field(description="Unix seconds: ends before the first event after it.")] = None
 

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from . import buttons, files, klippy, machine, printer, services, state
+from . import buttons, files, klippy, machine, peripherals, printer, services, state
 from .base import Model
 
 
@@ -209,6 +209,9 @@ TOPICS = {
                 "extensions/remote_methods": state.RemoteMethods,
                 "procstats/usage": machine.Usage,
                 "procstats/throttled": machine.Throttled,
+                "peripherals/usb": peripherals.UsbDevices,
+                "peripherals/serial": peripherals.SerialDevices,
+                "peripherals/video": peripherals.VideoDevices,
                 "sysinfo/system_info": machine.SystemInfo,
                 "machine/services": machine.Services,
                 "machine/abilities": services.Abilities,

@@ -40,6 +40,7 @@ class Terminal(Protocol):
 
 def pytest_terminal_summary(terminalreporter: Terminal) -> None:
     """Says to which kinds of broker uplinks could not be tried, and what else could not."""
+    from tests import uevents
     from tests.foreign_brokers import MISSING
     from tests.gpio_sim import missing
 
@@ -47,6 +48,9 @@ def pytest_terminal_summary(terminalreporter: Terminal) -> None:
         terminalreporter.section("no dbus-daemon, so services by systemd over D-Bus were not tried")
     if reason := missing():
         terminalreporter.section("no simulated GPIO chip, so buttons on pins were not tried")
+        terminalreporter.line(reason)
+    if reason := uevents.missing():
+        terminalreporter.section("the kernel tells nothing on request, so hot-plug was not tried")
         terminalreporter.line(reason)
     if MISSING:
         terminalreporter.section("not installed, so uplinks to them were not tried")

@@ -36,6 +36,8 @@ OF_AGENTS |= {"connection.register_remote_method"}
 OF_HOST = {row.name for row in METHODS.values() if row.owner == services.OWNER} - {services.SUDO_INFO.name}
 # Need topics, and what another call has answered: test_files.py.
 TRANSFERS = {name for name in OURS if name.startswith("files.")}
+# With a bus at the other end: test_peripherals_agent.py.
+OF_HARDWARE = {"machine.peripherals.canbus"}
 KNOWN = sorted(set(METHODS) - OURS)
 
 Json = dict[str, Any]
@@ -72,6 +74,9 @@ VALID: dict[str, Json] = {
     "machine.system_info": {},
     "machine.sudo.info": {"check_access": False},
     "machine.proc_stats": {},
+    "machine.peripherals.usb": {},
+    "machine.peripherals.serial": {},
+    "machine.peripherals.video": {},
     "printer.gcode.help": {},
     "server.files.roots": {},
     "server.files.list": {"root": "gcodes"},
@@ -104,6 +109,9 @@ PASSES = {
 }
 # Input that lacks something or has the wrong kind: the code on JSON-RPC, which is the status on HTTP.
 INVALID: list[tuple[str, Json, int]] = [
+    ("machine.peripherals.canbus", {"interface": ""}, 400),
+    ("machine.peripherals.canbus", {"interface": "longer than Linux has them"}, 400),
+    ("machine.peripherals.canbus", {"interface": "nosuch0"}, 500),
     ("printer.objects.query", {}, 400),
     ("printer.objects.query", {"objects": 5}, 400),
     ("printer.objects.query", {"objects": {"toolhead": "x"}}, 400),
@@ -337,7 +345,7 @@ def ask(where: Addresses, transport: str) -> Iterator[Ask]:
 
 
 def test_every_method_has_valid_input_here() -> None:
-    assert {row_of(name).name for name in VALID} == set(METHODS) - OF_AGENTS - OF_HOST - TRANSFERS
+    assert {row_of(name).name for name in VALID} == set(METHODS) - OF_AGENTS - OF_HOST - OF_HARDWARE - TRANSFERS
 
 
 @pytest.mark.parametrize("name", KNOWN)

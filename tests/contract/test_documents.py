@@ -252,6 +252,8 @@ def test_events_of_a_print_are_of_the_types_that_are_described(where: Addresses,
     events = get(where, "/events/read?limit=5000")["events"]
     assert {event["type"] for event in events} | {"file.changed.1", "file.scanned.1"} == set(EVENTS) - {
         "printer.failed.1",
+        "device.plugged.1",
+        "device.unplugged.1",
         "log.checkpoint.1",
     }
     for event in events:

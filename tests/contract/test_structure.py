@@ -36,6 +36,7 @@ HOMES = {
     "preprocess_cancellation": "agents/filestore/metadata/objects.py",
     "python_multipart": "bridge/multipart.py",
     "ifaddr": "agents/sysinfo/",
+    "pyudev": "agents/peripherals/hotplug.py",
     "starlette": "bridge/",
     "uvicorn": "bridge/",
     "uvloop": "bus/commands.py",
