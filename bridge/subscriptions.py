@@ -31,15 +31,37 @@ class Follower(Protocol):
 
 
 class Delta:
-    """Fields that changed, at Klipper's time, with the revision that orders changes and full states."""
+    """Fields that changed, at Klipper's time, with the revision that orders changes and full states.
 
-    __slots__ = ("eventtime", "revision", "status")
+    Parsed when somebody wants it: most of the time nobody follows anything.
+    """
+
+    __slots__ = ("_parsed", "_payload")
 
     def __init__(self, payload: bytes) -> None:
-        parsed = orjson.loads(payload)
-        self.revision: int = parsed["revision"]
-        self.eventtime: float = parsed["eventtime"]
-        self.status: Status = parsed["status"]
+        self._payload = payload
+        self._parsed: dict[str, Any] | None = None
+
+    @property
+    def revision(self) -> int:
+        """Its place in the order."""
+        return int(self._get("revision"))
+
+    @property
+    def eventtime(self) -> float:
+        """Klipper's time."""
+        return float(self._get("eventtime"))
+
+    @property
+    def status(self) -> Status:
+        """The fields by object."""
+        status: Status = self._get("status")
+        return status
+
+    def _get(self, name: str) -> Any:
+        if self._parsed is None:
+            self._parsed = orjson.loads(self._payload)
+        return self._parsed[name]
 
 
 class Group:
@@ -98,9 +120,18 @@ class Subscriptions:
             group = self._groups[key] = Group(objects)
         group.followers.add(follower)
         self._keys[follower] = key
-        for delta in self._recent:
-            if delta.revision > revision and (update := group.update(delta)):
+        for delta in self._since(revision):
+            if update := group.update(delta):
                 follower.send_frame(update)
+
+    def _since(self, revision: int) -> list[Delta]:
+        """The changes after a state, in order; a source that has started anew began with low revisions again."""
+        found: list[Delta] = []
+        for delta in reversed(self._recent):
+            if delta.revision <= revision or (found and delta.revision >= found[-1].revision):
+                break
+            found.append(delta)
+        return found[::-1]
 
     def drop(self, follower: Follower) -> None:
         """Ends the subscription of a websocket."""
@@ -121,8 +152,6 @@ class Subscriptions:
     def on_delta(self, payload: bytes) -> None:
         """Sends each group its part of what changed."""
         delta = Delta(payload)
-        if self._recent and delta.revision <= self._recent[-1].revision:
-            self._recent.clear()  # the source started anew: its older revisions mean nothing now
         self._recent.append(delta)
         for group in list(self._groups.values()):
             update = group.update(delta)
