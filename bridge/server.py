@@ -3,11 +3,24 @@
 import asyncio
 import socket
 import ssl
+import sys
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any, cast
 
-import uvicorn
 from starlette.types import ASGIApp
+
+# The package imports its command line, with click and multiprocessing: 1.7 MB that nobody here has a use for.
+_COMMAND_LINE = "uvicorn.main"
+if _COMMAND_LINE not in sys.modules:
+    sys.modules[_COMMAND_LINE] = ModuleType(_COMMAND_LINE)
+    vars(sys.modules[_COMMAND_LINE]).update(Server=None, main=None, run=None)
+
+import uvicorn.config  # noqa: E402
+import uvicorn.server  # noqa: E402
+
+if not hasattr(sys.modules[_COMMAND_LINE], "__file__"):
+    del sys.modules[_COMMAND_LINE]  # whoever wants it gets the real one
 
 BACKLOG = 2048
 KEEP_ALIVE = 75  # seconds that an idle HTTP connection is kept
@@ -25,7 +38,7 @@ class Server:
         port: int,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        self._config = uvicorn.Config(
+        self._config = uvicorn.config.Config(
             cast(Any, app),
             ws=cast(type[asyncio.Protocol], websocket),
             lifespan="off",
@@ -41,7 +54,7 @@ class Server:
         self._host = host
         self._port = port
         self._socket: socket.socket | None = None
-        self._server: uvicorn.Server | None = None
+        self._server: uvicorn.server.Server | None = None
         self._task: asyncio.Task[None] | None = None
         self._idle: dict[object, object] = {}
 
@@ -59,7 +72,7 @@ class Server:
         # The steps of `Server.serve` without its signal handlers: signals belong to the program.
         self._config.load()
         self._config.ssl = self._tls
-        self._server = uvicorn.Server(self._config)
+        self._server = uvicorn.server.Server(self._config)
         self._server.lifespan = self._config.lifespan_class(self._config)
         await self._server.startup(sockets=[self._socket])
         self._task = asyncio.create_task(self._server.main_loop(), name="bridge: http")
