@@ -36,10 +36,12 @@ class Systemctl:
         self._look = asyncio.Event()
 
     async def probe(self) -> None:
-        """Looks once."""
+        """Asks for what only a systemd that runs can tell; unit files are listed without one, too."""
         if shutil.which(PROGRAM) is None:
             raise Unreachable("The program systemctl is missing")
-        await self._survey()
+        ran = await run(PROGRAM, "show", "--property=Version")
+        if ran.status:
+            raise Unreachable(f"systemctl: {ran.reason}")
 
     async def states(self) -> AsyncGenerator[States, None]:
         """Looks again and again, and after each command."""

@@ -25,7 +25,7 @@ PROPERTIES, UNIT = "org.freedesktop.DBus.Properties", "org.freedesktop.systemd1.
 MANAGE_UNITS = "org.freedesktop.systemd1.manage-units"
 NO_SUCH_UNIT = "org.freedesktop.systemd1.NoSuchUnit"
 JOB_SECONDS = 100.0  # systemd itself gives a service 90 s to stop
-WAITING = 256  # changes that have not been told; the oldest is lost then, never the newest
+WAITING = 256  # changes that have not been told; with more, all units are asked for anew
 ENDED_JOBS = 64  # that are remembered: a job may end before the answer that names it has been read
 MASKED = {"masked", "masked-runtime", "bad"}
 SUCCESS = {"done", "skipped"}
@@ -39,6 +39,9 @@ class News(Enum):
 
     GONE = "gone"
     RELOADED = "reloaded"
+
+
+Change = tuple[str, UnitState]
 
 
 class SystemdBus:
@@ -55,8 +58,9 @@ class SystemdBus:
         self._bus: SystemBus | None = None
         self._systemd = ""  # its unique name: anybody may send us signals
         self._units: dict[str, str] = {}  # names by the path of the object
-        self._known: dict[str, UnitState] = {}
-        self._news: asyncio.Queue[States | News] = asyncio.Queue(WAITING)
+        self._known: dict[str, UnitState] = {}  # as the last signals say
+        self._told: States = {}  # as those say that were told
+        self._news: asyncio.Queue[Change | News] = asyncio.Queue(WAITING)
         self._jobs: dict[str, asyncio.Future[str]] = {}
         self._ended: dict[str, str] = {}  # results of jobs
 
@@ -161,7 +165,8 @@ class SystemdBus:
         self._known = {
             name: UnitState(active_state=found[name][3], sub_state=found[name][4]) for name in names if name in found
         }
-        return dict(self._known)
+        self._told = dict(self._known)
+        return self._told
 
     async def _names(self, bus: SystemBus) -> list[str]:
         """The services with unit files that may be managed."""
@@ -182,11 +187,17 @@ class SystemdBus:
         news = await self._news.get()
         if news is News.GONE:
             raise Unreachable("The system bus, or systemd on it, has gone")
-        return await self._survey(bus) if isinstance(news, News) else news
+        if news is News.RELOADED:
+            return await self._survey(bus)
+        name, state = news
+        if name in self._told:  # it has not gone with a reload meanwhile
+            self._told = {**self._told, name: state}
+        return self._told
 
-    def _tell(self, news: States | News) -> None:
+    def _tell(self, news: Change | News) -> None:
         if self._news.full():
-            self._news.get_nowait()
+            self._news = asyncio.Queue(WAITING)
+            news = news if news is News.GONE else News.RELOADED
         self._news.put_nowait(news)
 
     # -- signals
@@ -222,7 +233,7 @@ class SystemdBus:
         )
         if state != before:
             self._known[name] = state
-            self._tell(dict(self._known))
+            self._tell((name, state))
 
 
 def unit_path(unit: str) -> str:

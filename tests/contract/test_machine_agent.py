@@ -12,7 +12,7 @@ from dbus_next.aio.message_bus import MessageBus
 from dbus_next.message import Message
 from dbus_next.signature import Variant
 
-from agents.machine import Machine, agent, cgroups
+from agents.machine import Machine, agent, cgroups, systemd
 from agents.machine.settings import MachineSettings
 from bus.agent import Call
 from bus.errors import Conflict, HostError, Refused, Unavailable
@@ -60,8 +60,8 @@ def daemon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PrivateB
 class Scene:
     """The agent, its bus, and its systemd."""
 
-    def __init__(self, folder: Path, systemd: ScriptedSystemd, **settings: Any) -> None:
-        self.systemd = systemd
+    def __init__(self, folder: Path, scripted: ScriptedSystemd, **settings: Any) -> None:
+        self.systemd = scripted
         self.bus = RecordingBus(folder)
         self.agent = Machine(self.bus, MachineSettings.model_validate(settings))
 
@@ -96,8 +96,8 @@ class Scene:
 
 @asynccontextmanager
 async def scene(folder: Path, daemon: PrivateBus, **settings: Any) -> AsyncIterator[Scene]:
-    async with ScriptedSystemd(daemon.address, **UNITS) as systemd:
-        here = Scene(folder, systemd, **settings)
+    async with ScriptedSystemd(daemon.address, **UNITS) as scripted:
+        here = Scene(folder, scripted, **settings)
         async with running(here.agent):
             await here.shown()
             yield here
@@ -337,6 +337,24 @@ def test_units_that_are_installed_later_are_found(tmp_path: Path, daemon: Privat
             await here.bus.until(lambda: "crowsnest" in here.services["available_services"])
             here.systemd.becomes("crowsnest", "active", "running")
             await here.bus.until(lambda: {"crowsnest": state("active", "running")} in here.changes)
+
+    run(body())
+
+
+def test_more_changes_at_once_than_are_kept_are_asked_for_anew(
+    tmp_path: Path, daemon: PrivateBus, run: Run[None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(systemd, "WAITING", 3)
+
+    async def body() -> None:
+        async with scene(tmp_path, daemon) as here:
+            for number in range(20):
+                here.systemd.becomes("klipper_mcu", "activating", f"attempt-{number}")
+                here.systemd.becomes("klipper", "reloading", f"attempt-{number}")
+            here.systemd.becomes("klipper", "failed", "failed")
+            here.systemd.becomes("klipper_mcu", "active", "running")
+            await here.bus.until(lambda: here.services["service_state"]["klipper_mcu"] == state("active", "running"))
+            assert here.services["service_state"]["klipper"] == state("failed", "failed")
 
     run(body())
 

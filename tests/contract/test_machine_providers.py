@@ -125,6 +125,19 @@ def test_a_unit_that_goes_is_noticed_and_a_systemctl_that_fails_is_a_reason(
     run(body())
 
 
+def test_a_systemctl_without_a_systemd_is_none_although_it_lists_unit_files(
+    tmp_path: Path, programs: HostPrograms, run: Run[None]
+) -> None:
+    programs.set(broken=True)
+
+    async def body() -> None:
+        async with scene(tmp_path) as here:
+            assert here.services["provider"] == "none"
+            assert "not been booted" in here.bus.retained[ABILITIES]["services"]["reason"]
+
+    run(body())
+
+
 @pytest.mark.parametrize(
     ("row", "settings", "verb"),
     [
