@@ -6,6 +6,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from .base import Model
+from .webcams import Webcam
 
 
 class Identity(Model):
@@ -64,6 +65,18 @@ class FileScanned(Model):
 
     path: str = Field(description="In the gcodes root.")
     metadata: dict[str, Any] = Field(description="As `server.files.metadata` has it, without name and last print.")
+
+
+class WebcamSaved(Model):
+    """A webcam was added or changed; all of it."""
+
+    webcam: Webcam
+
+
+class WebcamRemoved(Model):
+    """A webcam was taken away."""
+
+    uid: str
 
 
 class Once(Model):
@@ -136,6 +149,8 @@ EVENTS = {
         EventType("print.ended.1", "print", Ended, "The print is over, in one way or another."),
         EventType("file.changed.1", "files", FileChanged, "A file or folder was changed, here or by somebody else."),
         EventType("file.scanned.1", "files", FileScanned, "A gcode file's metadata was read."),
+        EventType("webcam.saved.1", "webcams", WebcamSaved, "A webcam was added or changed through the API."),
+        EventType("webcam.removed.1", "webcams", WebcamRemoved, "Such a webcam was taken away."),
         EventType("command.accepted.1", "commands", Accepted, "Somebody asked for a change, and was let."),
         EventType("command.ended.1", "commands", Finished, "The change was made, or failed."),
         EventType("device.plugged.1", "devices", Device, "A USB device, serial port or camera has come."),

@@ -180,6 +180,25 @@ _HOST = {
     "service_state": {},
     "instance_ids": {"moonraker": "moonraker", "klipper": "klipper"},
 }
+_WEBCAM = {
+    "name": "bed",
+    "enabled": True,
+    "icon": "mdiWebcam",
+    "aspect_ratio": "16:9",
+    "target_fps": 15,
+    "target_fps_idle": 5,
+    "location": "printer",
+    "service": "mjpegstreamer",
+    "stream_url": "/webcam/?action=stream",
+    "snapshot_url": "/webcam/?action=snapshot",
+    "flip_horizontal": False,
+    "flip_vertical": False,
+    "rotation": 180,
+    "source": "database",
+    "extra_data": {},
+    "uid": "adc29234-01fb-4d9c-a06c-8abdca02bc2d",
+}
+_WHICH = {"uid": _WEBCAM["uid"]}
 EXAMPLES: Mapping[str, Example] = {
     "server.files.roots": Example(result=[{"name": "gcodes", "path": "/home/pi/gcodes", "permissions": "rw"}]),
     "server.files.list": Example({"root": "gcodes"}, [{**_FILE, "path": "parts/benchy.gcode"}]),
@@ -295,6 +314,21 @@ EXAMPLES: Mapping[str, Example] = {
         {"sudo_responses": ["Sudo password successfully set."], "is_restarting": False},
     ),
     "machine.system_info": Example(result={"system_info": _HOST}),
+    "server.webcams.list": Example(result={"webcams": [_WEBCAM]}),
+    "server.webcams.get_item": Example(_WHICH, {"webcam": _WEBCAM}),
+    "server.webcams.post_item": Example(
+        {"name": "bed", "stream_url": "/webcam/?action=stream", "rotation": 180}, {"webcam": _WEBCAM}
+    ),
+    "server.webcams.delete_item": Example(_WHICH, {"webcam": _WEBCAM}),
+    "server.webcams.test": Example(
+        _WHICH,
+        {
+            "name": "bed",
+            "snapshot_reachable": True,
+            "snapshot_url": "http://127.0.0.1:80/webcam/?action=snapshot",
+            "stream_url": "http://127.0.0.1:80/webcam/?action=stream",
+        },
+    ),
     "events.read": Example({"since": 6, "since_time": 1760000000, "limit": 1}, {"events": [_BEGUN], "head": 12}),
     "events.append": Example(
         {"stream": "print", "events": [_FACT], "append_id": "6f0cdb2e-43a2-4a2c-9d4b-0b5bd3b1f1f5"}, {"seq": 7}

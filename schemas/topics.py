@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from . import buttons, files, klippy, machine, peripherals, printer, services, state
+from . import buttons, files, klippy, machine, peripherals, printer, services, state, webcams
 from .base import Model
 
 
@@ -220,6 +220,7 @@ TOPICS = {
                 "buttons/buttons": buttons.Buttons,
                 "filestore/roots": state.Roots,
                 "filestore/uploads": state.Uploads,
+                "webcams/webcams": webcams.Webcams,
             },
             True,
         ),

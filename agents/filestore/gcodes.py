@@ -5,14 +5,13 @@ import logging
 import os
 import posixpath
 from contextlib import suppress
-from uuid import UUID
 
 from bus.agent import Actor, Bus, Host
+from bus.aggregate import restored
 from bus.errors import BusError, Internal, InvalidParams, NotFound, Unprocessable
-from bus.log import JSON, StoredEvent
-from bus.log_checkpoint import expand
+from bus.log import JSON
 from bus.record import Record
-from schemas import files, server
+from schemas import files
 from schemas.gcode_metadata import FileMetadata, GcodeMetadata
 
 from .beneath import make_folders, open_beneath
@@ -29,8 +28,6 @@ from .transfer import Upload
 log = logging.getLogger(__name__)
 
 UFP = ".ufp"
-PAGE = 200  # events that are read at a time
-NOBODY = UUID(int=0)
 
 
 def is_gcode(location: Location) -> bool:
@@ -55,11 +52,7 @@ class Gcodes:
 
     async def restore(self) -> None:
         """Learns what the log knows."""
-        if self._host is not None:
-            self._store = Metadata.restored(await self._host.fold_state(Metadata.name, None, None))
-        else:
-            for event in expand(await self._history()):
-                self._store.apply(event)
+        self._store = await restored(Metadata, self._bus, self._host)
 
     async def run(self) -> None:
         """Scans in the background, one file after the other, for ever."""
@@ -182,15 +175,6 @@ class Gcodes:
         if await self._disk.run(_move_thumbnails, source, target, moves):
             self._keep(target, metadata)
         return None
-
-    async def _history(self) -> list[StoredEvent]:
-        found: list[StoredEvent] = []
-        while True:
-            since = found[-1].seq if found else 0
-            page = await self._bus.call(server.EVENTS_READ.name, {"since": since, "stream": STREAM, "limit": PAGE})
-            if not page["events"]:
-                return found
-            found += [StoredEvent(**event, append_id=NOBODY) for event in page["events"]]
 
 
 def file_metadata(location: Location, known: Known) -> Known:

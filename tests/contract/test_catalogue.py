@@ -90,6 +90,11 @@ VALID: dict[str, Json] = {
     "server.files.zip": {"items": ["gcodes/made"], "dest": "config/made.zip", "store_only": True},
     "server.files.delete_file": {"path": "gcodes/made/two.gcode"},
     "server.files.delete_directory": {"path": "gcodes/made", "force": True},
+    "server.webcams.post_item": {"name": "bed", "stream_url": "/webcam", "rotation": 90, "extra_data": {"a": [1]}},
+    "server.webcams.list": {},
+    "server.webcams.get_item": {"name": "bed"},
+    "server.webcams.test": {"name": "bed"},
+    "server.webcams.delete_item": {"name": "bed"},
     "printer.gcode.script": {"script": "M117 catalogue"},
     "printer.print.start": {"filename": "demo.gcode"},
     "printer.print.pause": {},
@@ -194,6 +199,26 @@ INVALID: list[tuple[str, Json, int]] = [
     ("machine.sudo.info", {"check_access": "perhaps"}, 400),
     ("machine.sudo.password", {}, 400),
     ("machine.sudo.password", {"password": 5}, 400),
+    ("server.webcams.get_item", {}, 400),
+    ("server.webcams.get_item", {"name": "nosuch"}, -32601),
+    ("server.webcams.get_item", {"uid": "nosuch", "name": "bed"}, -32601),
+    ("server.webcams.post_item", {}, 400),
+    ("server.webcams.post_item", {"name": "new"}, 400),
+    ("server.webcams.post_item", {"stream_url": "/webcam"}, 400),
+    ("server.webcams.post_item", {"name": "", "stream_url": "/webcam"}, 400),
+    ("server.webcams.post_item", {"name": 5, "stream_url": "/webcam"}, 400),
+    ("server.webcams.post_item", {"name": "new", "stream_url": ""}, 400),
+    ("server.webcams.post_item", {"name": "new", "stream_url": "/webcam", "rotation": 45}, 400),
+    ("server.webcams.post_item", {"name": "new", "stream_url": "/webcam", "aspect_ratio": "wide"}, 400),
+    ("server.webcams.post_item", {"name": "new", "stream_url": "/webcam", "aspect_ratio": "4:0"}, 400),
+    ("server.webcams.post_item", {"name": "new", "stream_url": "/webcam", "target_fps": "fast"}, 400),
+    ("server.webcams.post_item", {"name": "new", "stream_url": "/webcam", "enabled": "maybe"}, 400),
+    ("server.webcams.post_item", {"name": "new", "stream_url": "/webcam", "extra_data": [1]}, 400),
+    ("server.webcams.post_item", {"uid": "nosuch", "name": "new", "stream_url": "/webcam"}, -32601),
+    ("server.webcams.delete_item", {}, 400),
+    ("server.webcams.delete_item", {"name": "nosuch"}, -32601),
+    ("server.webcams.test", {}, 400),
+    ("server.webcams.test", {"name": "nosuch"}, -32601),
     ("events.read", {"since": -1}, 400),
     ("events.read", {"limit": "many"}, 400),
     ("events.read", {"since_time": "noon"}, 400),
@@ -353,7 +378,7 @@ def test_a_row_is_what_the_catalogue_says(name: str) -> None:
     row, entry = METHODS[name], CATALOGUE[name]
     assert {f"{verb} {path}" for verb, path in entry["http"]} <= set(row.http)
     assert {param["name"] for param in entry["params"]} <= set(row.params.model_fields)
-    required = {param["name"] for param in entry["params"] if param["required"]}
+    required = {param["name"] for param in entry["params"] if param["required"] is True}
     assert required == {key for key, field in row.params.model_fields.items() if field.is_required()}
 
 

@@ -68,7 +68,16 @@ def test_the_first_file_says_nothing_and_each_of_its_examples_is_right(tmp_path:
     file.write_text(re.sub(r"(?m)^#(?=[a-z ] *[a-z])(?! [A-Z`])", "", TEMPLATE.read_text().partition("\n\n")[2]))
     plan = planned(options, local=True)
     assert plan.config.instance == "voron" and plan.bridge.prefix == "/voron"
-    assert set(plan.files["printer.yaml"]) == {"instance", "groups", "http", "bridge", "klippy", "datastore", "log"}
+    assert set(plan.files["printer.yaml"]) == {
+        "instance",
+        "groups",
+        "http",
+        "bridge",
+        "klippy",
+        "datastore",
+        "webcams",
+        "log",
+    }
     offer(tmp_path / "config")
     assert file.read_text() != TEMPLATE.read_text()
 

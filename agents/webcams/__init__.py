@@ -1,0 +1,5 @@
+"""Webcams that front ends share."""
+
+from .agent import WebcamKeeper
+
+__all__ = ["WebcamKeeper"]
