@@ -1,4 +1,4 @@
-"""printbus and Moonraker side by side on one virtual printer: requests, memory, start-up; prints one table.
+"""printbus and Moonraker side by side on one virtual printer: requests, files, memory, start-up; prints one table.
 
 `scripts/bench` starts it. Both sides are measured in turns, since a machine's speed changes while it works.
 """
@@ -19,7 +19,7 @@ from urllib.error import HTTPError
 
 import uvloop
 
-from . import load, servers
+from . import files, load, servers
 from .fanout import Crowd, follow
 from .load import Result
 from .report import Figure, Row, row, table
@@ -38,12 +38,13 @@ Values = tuple[float, ...]
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One measurement of a side and the figures it gives; `once` is for what takes long."""
+    """One measurement of a side and the figures it gives; `once` is for what takes long, `prepare` comes before it."""
 
     name: str
     figures: tuple[Figure, ...]
     measure: Callable[[Side, float], Values]
     once: bool = False
+    prepare: Callable[[Side], None] | None = None
 
 
 Load = Callable[[Side, float], Awaitable[Result]]
@@ -127,6 +128,39 @@ SUBSCRIBE = Cell(
     _subscribe,
     once=True,
 )
+
+
+def _file(measure: Callable[[Side, int], Values], megabytes: int) -> Callable[[Side, float], Values]:
+    return lambda side, _seconds: measure(side, megabytes * files.MB)
+
+
+FILES = (
+    Cell("upload", (Figure("upload of 100 MB, no gcode", "MB/s", 1.0),), _file(files.upload_plain, 100)),
+    Cell("download", (Figure("download of 100 MB", "MB/s", 1.0),), _file(files.download, 100)),
+    Cell(
+        "metadata",
+        (Figure("metadata of 51 MB with three pictures", "s", 1.0, at_most=True),),
+        _file(files.metadata, 51),
+    ),
+    Cell(
+        "upload-memory",
+        (Figure("memory (PSS) that 1 GB of upload adds", "MB", 16.0, at_most=True, alone=True),),
+        _file(files.memory, 1000),
+        once=True,
+    ),
+    Cell(
+        "listing",
+        (Figure(f"HTTP listing of {files.LISTED} gcode files", "/s", 100.0),),
+        lambda side, seconds: _http(1, "/server/files/list")(side, seconds)[:1],
+        prepare=files.fill,
+    ),
+)
+OBJECTS_UPLOAD = Cell(
+    "upload-gcode",
+    (Figure("upload of 100 MB of gcode with objects, to the answer", "s", 0.25, at_most=True),),
+    _file(files.upload_gcode, 100),
+    once=True,
+)
 IDLE = (
     Figure(f"memory after {IDLE_SECONDS:g} s idle (PSS)", "MB", 1.0, at_most=True),
     Figure("  the same as RSS", "MB"),
@@ -136,7 +170,7 @@ START = (
     Figure("start to first answer, fresh data", "s", 1.5, at_most=True),
     Figure("start to first answer, second start", "s", 1.5, at_most=True),
 )
-NAMES = ("start", "idle", *(cell.name for cell in REQUESTS), SUBSCRIBE.name)
+NAMES = ("start", "idle", *(cell.name for cell in (*REQUESTS, *FILES, OBJECTS_UPLOAD, SUBSCRIBE)))
 
 
 class Others:
@@ -175,13 +209,14 @@ class Bench:
             servers.wait_for(self._printer)
             if "start" in wanted:
                 yield from self._starts()
-            yield from self._served(wanted)
+            yield from self._served(wanted, (*REQUESTS, *FILES, SUBSCRIBE))
+            yield from self._served([name for name in wanted if name != "idle"], (OBJECTS_UPLOAD,), objects=True)
 
-    def _served(self, wanted: Sequence[str]) -> Iterator[Row]:
-        cells = [cell for cell in (*REQUESTS, SUBSCRIBE) if cell.name in wanted]
+    def _served(self, wanted: Sequence[str], known: Sequence[Cell], *, objects: bool = False) -> Iterator[Row]:
+        cells = [cell for cell in known if cell.name in wanted]
         if not cells and "idle" not in wanted:
             return
-        with self._both() as sides:
+        with self._both(objects=objects) as sides:
             others = Others(sides)
             if "idle" in wanted:
                 yield from self._idle(sides)
@@ -192,6 +227,9 @@ class Bench:
     def _compared(self, cell: Cell, sides: Sequence[Side]) -> Iterator[Row]:
         rounds = 1 if cell.once else self._options.rounds
         seconds = self._options.seconds
+        if cell.prepare is not None:
+            for side in sides:
+                cell.prepare(side)
         yield from _rows(cell.figures, [[cell.measure(side, seconds) for side in sides] for _ in range(rounds)])
 
     def _idle(self, sides: Sequence[Side]) -> Iterator[Row]:
@@ -217,9 +255,9 @@ class Bench:
             return time.perf_counter() - began
 
     @contextmanager
-    def _both(self) -> Iterator[Sequence[Side]]:
+    def _both(self, *, objects: bool) -> Iterator[Sequence[Side]]:
         """Both sides at work, connected to the printer."""
-        sides = self._sides()
+        sides = self._sides(objects=objects)
         with ExitStack() as stack:
             for side in sides:
                 side.processes.append(stack.enter_context(self._process(side.command, side.name)))
@@ -229,14 +267,16 @@ class Bench:
             sides[1].processes += self._broker
             yield sides
 
-    def _sides(self) -> Sequence[Side]:
+    def _sides(self, *, objects: bool = False) -> Sequence[Side]:
         """Both with fresh data folders, printbus first."""
         self._made += 1
         data = self._folder / str(self._made)
         theirs, ours, mqtt = servers.free_ports(3)
         return (
-            servers.printbus(data / "printbus", self._printer, ours, mqtt),
-            servers.moonraker(self._options.moonraker, data / "moonraker", self._printer, theirs, self._mosquitto),
+            servers.printbus(data / "printbus", self._printer, ours, mqtt, objects=objects),
+            servers.moonraker(
+                self._options.moonraker, data / "moonraker", self._printer, theirs, self._mosquitto, objects=objects
+            ),
         )
 
     def _process(self, command: list[str], name: str) -> AbstractContextManager["subprocess.Popen[bytes]"]:

@@ -10,12 +10,16 @@ SMALL = 100  # numbers below are shown with decimals
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """What is measured; `target` is what printbus's value divided by Moonraker's must reach, or may be at most."""
+    """What is measured; `target` is what printbus's value divided by Moonraker's must reach, or may be at most.
+
+    Where it is `alone`, the target is that of printbus's value itself.
+    """
 
     name: str
     unit: str
     target: float | None = None
     at_most: bool = False
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +37,14 @@ class Row:
         figure = self.figure
         if figure.target is None:
             return None
-        return self.ratio <= figure.target if figure.at_most else self.ratio >= figure.target
+        value = self.printbus if figure.alone else self.ratio
+        return value <= figure.target if figure.at_most else value >= figure.target
 
     def cells(self) -> tuple[str, ...]:
         """The row as text."""
         figure = self.figure
-        target = "" if figure.target is None else f"{'<=' if figure.at_most else '>='} {figure.target:g}"
+        unit = f" {figure.unit}" if figure.alone else ""
+        target = "" if figure.target is None else f"{'<=' if figure.at_most else '>='} {figure.target:g}{unit}"
         reached = {None: "", True: "yes", False: "no"}[self.reached]
         values = (f"{shown(value)} {figure.unit}" for value in (self.printbus, self.moonraker))
         return (figure.name, *values, shown(self.ratio), target, reached)
@@ -54,6 +60,7 @@ class Row:
             "ratio": self.ratio,
             "target": figure.target,
             "at_most": figure.at_most,
+            "alone": figure.alone,
             "reached": self.reached,
         }
 

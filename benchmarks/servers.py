@@ -37,6 +37,8 @@ trusted_clients:
 [machine]
 provider: none
 validate_service: False
+[file_manager]
+enable_object_processing: {objects}
 [mqtt]
 address: {host}
 port: {mqtt}
@@ -53,6 +55,7 @@ class Side:
     http: int
     mqtt: int
     command: list[str]
+    gcodes: Path
     processes: list["subprocess.Popen[bytes]"] = field(default_factory=list)
 
     def memory(self) -> tuple[float, float]:
@@ -148,19 +151,22 @@ def mosquitto(port: int) -> list[str]:
     return ["mosquitto", "-p", str(port)]
 
 
-def moonraker(program: Path, data: Path, klipper: Path, http: int, mqtt: int) -> Side:
-    """Moonraker with a data folder of its own; its broker has to be running."""
+def moonraker(program: Path, data: Path, klipper: Path, http: int, mqtt: int, *, objects: bool = False) -> Side:
+    """Moonraker likewise; its broker has to be running."""
     (data / "config").mkdir(parents=True, exist_ok=True)
-    conf = MOONRAKER_CONF.format(host=HOST, http=http, mqtt=mqtt, klipper=klipper)
+    conf = MOONRAKER_CONF.format(host=HOST, http=http, mqtt=mqtt, klipper=klipper, objects=objects)
     (data / "config" / "moonraker.conf").write_text(conf)
-    return Side("Moonraker", "moon", http, mqtt, [str(program), "-d", str(data)])
+    return Side("Moonraker", "moon", http, mqtt, [str(program), "-d", str(data)], data / "gcodes")
 
 
-def printbus(data: Path, klipper: Path, http: int, mqtt: int) -> Side:
-    """printbus with a data folder of its own."""
+def printbus(data: Path, klipper: Path, http: int, mqtt: int, *, objects: bool = False) -> Side:
+    """printbus with a data folder of its own, where `objects` in uploads are processed or not."""
+    (data / "config").mkdir(parents=True, exist_ok=True)
+    (data / "config" / "printer.yaml").write_text(f"filestore: {{enable_object_processing: {objects}}}\n")
     program = str(Path(sys.executable).with_name("printbus"))
     where = ["--klippy", str(klipper), "--http", f"{HOST}:{http}", "--mqtt", f"{HOST}:{mqtt}"]
-    return Side("printbus", "bench", http, mqtt, [program, "up", *where, "--data", str(data), "--instance", "bench"])
+    command = [program, "up", *where, "--data", str(data), "--instance", "bench"]
+    return Side("printbus", "bench", http, mqtt, command, data / "gcodes")
 
 
 def wait_for(path: Path) -> None:
