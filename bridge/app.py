@@ -9,13 +9,14 @@ from ssl import SSLContext
 from bus.calls import Caller, Received, Session
 from bus.topics import Topics
 from schemas import METHODS
+from schemas.files import LOGS
 
 from .asgi import Application
 from .auth import Gate
 from .clients import Clients
 from .commands import Commands
 from .door import Door
-from .downloads import LOGS, Downloads
+from .downloads import Downloads
 from .jsonrpc import JsonRpc
 from .mqtt_socket import MqttFactory
 from .octoprint import OctoPrint

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from bus.errors import BusError, Forbidden, InvalidParams, NotFound
+from schemas.files import LOGS
 
 from .answers import HTML
 from .replies import Reply
@@ -15,7 +16,6 @@ from .requests import Request
 from .transfers import Download, Transfers
 
 STEM = "/server/files/"
-LOGS = {"klippy.log": ("logs/klippy.log",), "moonraker.log": ("logs/moonraker.log", "logs/printbus.log")}
 RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 WHOLE, PARTIAL, UNCHANGED, NO_RANGE = 200, 206, 304, 416
 PLAIN = "application/octet-stream"
@@ -46,13 +46,10 @@ class Downloads:
         path = request.path.removeprefix(STEM)
         if "/" not in path and path not in LOGS:
             raise NotFound("Not Found")
-        error: BusError = NotFound("File does not exist")
-        for candidate in LOGS.get(path, (path,)):
-            try:
-                return await self._transfers.open_download(request.actor, candidate)
-            except BusError as failed:
-                error = failed
-        raise _as_for_a_page(error, path)
+        try:
+            return await self._transfers.open_download(request.actor, path)
+        except BusError as error:
+            raise _as_for_a_page(error, path) from None
 
     async def _answer(self, download: Download, request: Request, reply: Reply) -> None:
         headers = [

@@ -9,6 +9,7 @@ from .gcode_metadata import FileMetadata
 
 OWNER = "filestore"
 GCODES = "gcodes"
+LOGS = ("klippy.log", "moonraker.log")  # fetched by these names, wherever they are
 METADATA_DEADLINE = 120.0  # seconds; other scans may be before it
 
 Permissions = Literal["r", "rw", ""]
@@ -230,7 +231,7 @@ class UploadParams(Params):
 
 
 class DownloadParams(PathParams):
-    """Which file."""
+    """Which file; `klippy.log` and `moonraker.log` need no root."""
 
     chunk: Annotated[Int, Field(ge=1024, le=1 << 20, description="Bytes of a chunk that the client would like.")] = (
         256 << 10

@@ -41,11 +41,14 @@ class Terminal(Protocol):
 def pytest_terminal_summary(terminalreporter: Terminal) -> None:
     """Says to which kinds of broker uplinks could not be tried, and what else could not."""
     from tests import uevents
+    from tests.fault.test_log_full_disk import mountable
     from tests.foreign_brokers import MISSING
     from tests.gpio_sim import missing
 
     if shutil.which("dbus-daemon") is None:
         terminalreporter.section("no dbus-daemon, so services by systemd over D-Bus were not tried")
+    if not mountable():
+        terminalreporter.section("nothing can be mounted, so small disks and sticks were not tried")
     if reason := missing():
         terminalreporter.section("no simulated GPIO chip, so buttons on pins were not tried")
         terminalreporter.line(reason)

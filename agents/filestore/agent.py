@@ -18,9 +18,10 @@ from .chunks import Transfers
 from .disk import Disk
 from .gcodes import Gcodes, file_metadata, final, is_gcode, thumbnails
 from .library import Done, Library
+from .logs import Logs
 from .metadata import Limits, Scanner, can_add_objects
 from .notices import Notices, item, moved_from
-from .places import Place, klipper_places, places, reserved
+from .places import Place, klipper_places, outside, places, reserved
 from .roots import Location, Roots
 from .settings import FileStoreSettings
 from .transfer import Download, Upload, prepare_folder
@@ -48,7 +49,9 @@ class FileStore(Agent):
         super().__init__(bus, settings, host)
         self._clock = clock
         self._disk = Disk()
-        self._roots = Roots(reserved(bus.data), [str(link.expanduser()) for link in settings.links])
+        links = settings.links
+        self._roots = Roots(reserved(bus.data), None if links is None else [str(link.expanduser()) for link in links])
+        self._logs = Logs(self._roots)
         self._library = Library(self._roots, self._disk, Notices(self._announce))
         self._scanner = Scanner(Limits(timeout=settings.metadata_timeout))
         self._gcodes = Gcodes(bus, host, self._library, self._disk, self._scanner)
@@ -157,6 +160,10 @@ class FileStore(Agent):
             except BusError as error:
                 log.debug("Klipper has not said where it is: %s", error)
                 continue
+            self._logs.learn(info)
+            if self.host is not None and self.settings.check_klipper_config_path:
+                warning = await self._disk.run(outside, info, self._roots.root("config").path)
+                self.host.warn("Klipper's configuration", warning)
             for place in klipper_places(info):
                 await self._add_root(place)
 
@@ -359,11 +366,17 @@ class FileStore(Agent):
     @implements(files.DOWNLOAD_OPEN)
     async def open_download(self, params: files.DownloadParams, call: Call) -> Raw:
         """The file as it is now, whatever becomes of its name."""
-        location = await self._located(params.path)
         self._transfers.require_room(call.client)
-        download = await self._disk.run(Download, self._roots, location)
+        download = await self._opened(params.path)
         opened = self._transfers.add_download(call.client, download, params.chunk)
-        return _raw({**opened, "name": location.name, "size": download.size, "modified": download.modified})
+        name = params.path.rstrip("/").rpartition("/")[2]
+        return _raw({**opened, "name": name, "size": download.size, "modified": download.modified})
+
+    async def _opened(self, path: str) -> Download:
+        if path in files.LOGS:
+            await self._ready.wait()
+            return await self._disk.run(self._logs.open, path)
+        return await self._disk.run(Download, self._roots, await self._located(path))
 
     @implements(files.DOWNLOAD_CLOSE)
     async def close_download(self, params: files.TransferParams, call: Call) -> str:

@@ -27,7 +27,7 @@ def open_beneath(folder: int, path: str, flags: int = FOLDER) -> int:
 
 
 def _openat2(folder: int, path: str, flags: int) -> int:
-    how = _How(flags, 0, STRICT)
+    how = _How(flags & ~os.O_NOFOLLOW, 0, STRICT)  # with it, a link to a folder were "not a directory"
     found: int = _libc.syscall(OPENAT2, folder, os.fsencode(path), ctypes.byref(how), ctypes.sizeof(how))
     if found < 0:
         number = ctypes.get_errno()

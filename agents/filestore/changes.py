@@ -127,6 +127,8 @@ def move(roots: Roots, source: Location, target: Location) -> bool:
     """Renames, or copies to another disk and deletes; whether it was a folder."""
     with around(roots, source) as old, around(roots, target) as new:
         found = _movable(old, source, new, target)
+        if stat.S_ISLNK(found.st_mode) and source.parent != target.parent:
+            _require_absolute(old, source.name)
         try:
             os.rename(source.name, target.name, src_dir_fd=old, dst_dir_fd=new)
         except OSError as error:
@@ -135,6 +137,12 @@ def move(roots: Roots, source: Location, target: Location) -> bool:
             copy_into(old, source.name, new, target.name)
             _remove(old, source.name)
         return is_folder(found)
+
+
+def _require_absolute(parent: int, link: str) -> None:
+    """Raises Forbidden for a link that would lead elsewhere from another folder: nobody makes links over an API."""
+    if not os.readlink(link, dir_fd=parent).startswith("/"):
+        raise Forbidden("A relative link stays in its folder")
 
 
 def copy(roots: Roots, source: Location, target: Location) -> bool:

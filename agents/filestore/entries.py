@@ -57,12 +57,21 @@ def look_at_folder(roots: Roots, location: Location) -> Folder | None:
     with suppress(OSError):
         handle = roots.open(location)
         try:
-            folder = _plain(roots, location, os.fstat(handle))
+            link = roots.is_linked(location)
+            folder = _plain(roots, location, os.fstat(handle), link=link)
             _fill(roots, location, folder, handle, deep=False)
-            return folder
+            return _read_only(folder) if link else folder
         finally:
             os.close(handle)
     return None
+
+
+def _read_only(folder: Folder) -> Folder:
+    """What is behind a link can be read at most."""
+    entries: list[Entry] = [*folder.files.values(), *folder.folders.values()]
+    for entry in entries:
+        entry.permissions = "r" if entry.permissions else ""
+    return folder
 
 
 def is_shown(name: str) -> bool:

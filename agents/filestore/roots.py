@@ -13,10 +13,12 @@ from bus.errors import BusError, Forbidden, InvalidParams, MethodNotAllowed, Not
 from schemas.files import Permissions
 
 from .beneath import FOLDER, READ, open_beneath
+from .links import Target, follow, trust_in
 
 MAX_NAME, MAX_PATH, MAX_DEPTH = 255, 4095, 64  # bytes, bytes, folders
 TEMPORARY = ".printbus-"  # what names of files begin with that are not finished
 GIT = ".git"
+SYSTEM = ("/dev", "/proc", "/sys")  # what looks like files there does something when it is opened
 FULL = (errno.ENOSPC, errno.EDQUOT)
 REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EXDEV, errno.ELOOP)
 MISSING = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
@@ -110,12 +112,15 @@ def parts_of(text: str) -> list[str]:
 
 
 class Roots:
-    """All roots; `reserved` and what `links` may lead to are absolute paths."""
+    """All roots; `reserved` and what `links` may lead to are absolute paths.
 
-    def __init__(self, reserved: Sequence[Reserved] = (), links: Sequence[str] = ()) -> None:
+    Without `links`, those that the owner of this machine has made may lead anywhere, for reading.
+    """
+
+    def __init__(self, reserved: Sequence[Reserved] = (), links: Sequence[str] | None = None) -> None:
         self._roots: dict[str, Root] = {}
         self._reserved = [Reserved(os.path.realpath(each.path), each.readable) for each in reserved]
-        self._links = [os.path.realpath(link) for link in links]
+        self._links = None if links is None else [os.path.realpath(link) for link in links]
 
     def __iter__(self) -> Iterator[Root]:
         return iter(self._roots.values())
@@ -186,13 +191,13 @@ class Roots:
     # -- opening; these block
 
     def open(self, location: Location, flags: int = FOLDER) -> int:
-        """A descriptor; links lead only into roots and where they are allowed to. Raises OSError and Forbidden."""
+        """A descriptor; links lead into roots, and further as is configured. Raises OSError and Forbidden."""
         try:
             return open_beneath(location.root.handle, location.path, flags)
         except OSError as error:
             if error.errno != errno.ELOOP:
                 raise
-        return self._open_linked(os.path.realpath(location.absolute, strict=True), flags)
+        return self._open_linked(follow(location.root.path, location.path, trust_in(location.root.handle)), flags)
 
     def open_file(self, location: Location) -> int:
         """A descriptor for reading of a regular file; raises NotFound and Forbidden."""
@@ -203,19 +208,37 @@ class Roots:
         os.close(found)
         raise Forbidden("This is not a file")
 
-    def _open_linked(self, real: str, flags: int) -> int:
+    def is_linked(self, location: Location) -> bool:
+        """Whether it is a link, or behind one."""
+        try:
+            os.close(open_beneath(location.root.handle, location.path, READ))
+        except OSError as error:
+            return error.errno == errno.ELOOP
+        return False
+
+    def _open_linked(self, target: Target, flags: int) -> int:
         """Opens what a link has led to; nothing on that way may be a link any more."""
+        real = target.path
         reservation = self._reservation(real)
         if GIT in real.casefold().split("/") or (reservation is not None and not reservation.readable):
             raise Forbidden("This path is reserved")
         for root in self:
             if is_in(real, root.path):
                 return open_beneath(root.handle, real[len(root.path) :].strip("/"), flags)
-        for place in self._links:
+        plain = stat.S_ISREG(target.mode) or stat.S_ISDIR(target.mode)
+        if not plain or any(is_in(real, folder) for folder in SYSTEM):
+            raise Forbidden("This link leads to something of the system's")
+        for place in self._ways_out(target):
             if is_in(real, place):
                 with suppress(FileNotFoundError), _folder(place) as handle:
                     return open_beneath(handle, real[len(place) :].strip("/"), flags)
         raise Forbidden("This link leads out of its root")
+
+    def _ways_out(self, target: Target) -> Sequence[str]:
+        """Folders that a link may lead into."""
+        if self._links is not None:
+            return self._links
+        return ("/",) if target.trusted else ()
 
 
 @contextmanager

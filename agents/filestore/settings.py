@@ -23,7 +23,12 @@ class FileStoreSettings(Settings):
     config: Path | None = None
     logs: Path | None = None
     roots: dict[str, RootSettings] = Field({}, description="More roots, by name.")
-    links: list[Path] = Field([], description="Folders outside the roots that links may lead into, for reading.")
+    links: list[Path] | None = Field(
+        None,
+        description="Folders outside the roots that links may lead into, for reading; without it, links that root or "
+        "the user of this server has made on this machine's own disks may lead anywhere.",
+    )
+    check_klipper_config_path: bool = Field(True, description="Warn when Klipper's configuration is outside of config.")
     enable_config_write_access: bool = Field(True, description="Whether the config root can be changed.")
     max_upload_size: int = Field(1024, ge=1, le=1 << 20, description="MiB of one file.")
     observe: bool = Field(True, description="Whether changes that others make are noticed at once.")

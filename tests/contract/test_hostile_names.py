@@ -70,6 +70,8 @@ def where(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Addresses]:
     (gcodes / "loop").symlink_to("loop")
     os.mkfifo(gcodes / "fifo.gcode")
     (gcodes / "null.gcode").symlink_to("/dev/zero")
+    (data / "config").mkdir()
+    (data / "config" / "printer.yaml").write_text("filestore: {links: []}\n")  # the owner's would be followed
     with running(data, "--virtual") as (_, addresses):
         until(lambda: any(file["path"] == "demo.gcode" for file in get(addresses, "/server/files/list")))
         yield addresses
@@ -147,10 +149,23 @@ def calls(name: str) -> Iterator[tuple[str, Json]]:
     yield "files.upload.open", {"path": name, "filename": "new.gcode"}
     yield "files.download.open", {"path": path}
     yield "server.files.delete_directory", {"path": f"{path}/new", "force": True}
+    yield "server.files.delete_file", {"path": f"{path}/new"}
+    yield "server.files.move", {"source": f"{path}/new", "dest": "gcodes/a/stolen.gcode"}
+    yield "server.files.move", {"source": "gcodes/spare.gcode", "dest": f"{path}/new.gcode"}
+
+
+def last_calls(name: str) -> Iterator[tuple[str, Json]]:
+    """What would take away the thing that has the name, were it one."""
+    yield "server.files.move", {"source": f"gcodes/{name}", "dest": "gcodes/a/stolen.gcode"}
+    yield "server.files.delete_file", {"path": f"gcodes/{name}"}
+
+
+LINKS = ("link.gcode", "relative.gcode", "null.gcode", "fifo.gcode")  # may be moved and deleted, as what they are
 
 
 def test_no_method_leaves_its_root(where: Addresses, ask: Ask, name: str) -> None:
-    for method, params in calls(name):
+    (where.data / "gcodes" / "spare.gcode").write_bytes(b"G28\n")
+    for method, params in (*calls(name), *(last_calls(name) if name not in LINKS else ())):
         answer = ask(method, params)
         if "error" in answer:
             assert answer["error"]["code"] in (400, 403, -32601), (method, answer)

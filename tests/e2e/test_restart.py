@@ -17,6 +17,7 @@ from websockets.exceptions import ConnectionClosedError
 from websockets.sync.client import connect
 
 from tests.e2e.test_print import Socket, get, log_read, until
+from tests.file_client import download, upload
 from tests.mqtt_wire import WireClient
 from tests.program import Addresses, Program, addresses, running, up_arguments
 
@@ -119,12 +120,13 @@ def test_the_answer_comes_first_and_everything_is_back(
     assert [data.get("outcome") for data in told] == [None, "ok"]
 
 
-def test_an_edited_file_is_in_force_afterwards(program: tuple[Program, Addresses]) -> None:
+def test_a_file_edited_by_a_front_end_is_in_force_afterwards(program: tuple[Program, Addresses]) -> None:
     process, where = program
     file = where.data / "config" / "printer.yaml"
     until(file.exists)
     assert config(where)["config"]["data_store"]["gcode_store_size"] == 1000
-    file.write_text(file.read_text() + "\ndatastore: {gcode_store_size: 7}\n")
+    edited = download(where, "config/printer.yaml").body + b"\ndatastore: {gcode_store_size: 7}\n"
+    assert upload(where, "printer.yaml", edited, root="config").status == 201
     restart(process, where)
     shown = config(where)
     assert shown["config"]["data_store"] == {"gcode_store_size": 7, "temperature_store_size": 1200}
