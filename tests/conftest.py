@@ -40,7 +40,7 @@ class Terminal(Protocol):
 
 def pytest_terminal_summary(terminalreporter: Terminal) -> None:
     """Says to which kinds of broker uplinks could not be tried, and what else could not."""
-    from tests import uevents
+    from tests import hardware
     from tests.fault.test_log_full_disk import mountable
     from tests.foreign_brokers import MISSING
     from tests.gpio_sim import missing
@@ -52,9 +52,10 @@ def pytest_terminal_summary(terminalreporter: Terminal) -> None:
     if reason := missing():
         terminalreporter.section("no simulated GPIO chip, so buttons on pins were not tried")
         terminalreporter.line(reason)
-    if reason := uevents.missing():
-        terminalreporter.section("the kernel tells nothing on request, so hot-plug was not tried")
-        terminalreporter.line(reason)
+    if lacking := hardware.missing():
+        terminalreporter.section("not tried on real devices")
+        for what in lacking:
+            terminalreporter.line(what)
     if MISSING:
         terminalreporter.section("not installed, so uplinks to them were not tried")
         terminalreporter.line(", ".join(MISSING))

@@ -18,8 +18,8 @@ from bus.errors import Internal, Unavailable
 from schemas import AnyMethod, peripherals
 from tests.agent_bus import RecordingBus, running, start_call
 from tests.conftest import Run
+from tests.hardware import HOTPLUG, change
 from tests.plugged import BOARD, PRINTER
-from tests.uevents import HOTPLUG, change
 
 ROWS: dict[AnyMethod, str] = {
     peripherals.USB: "usb_devices",

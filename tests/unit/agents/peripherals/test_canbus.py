@@ -9,6 +9,7 @@ import pytest
 
 from agents.peripherals.canbus import answered, open_bus, unassigned
 from tests.conftest import Run
+from tests.hardware import virtual_can
 
 UUID = bytes.fromhex("11aabbccddee")
 
@@ -79,3 +80,24 @@ def test_a_missing_interface_raises_and_leaves_no_socket(run: Run[None]) -> None
             await unassigned("nosuchcan0", open_bus, 0.05)
 
     run(body())
+
+
+def test_on_a_real_bus_a_node_hears_the_question_and_is_heard(run: Run[None]) -> None:
+    """Where the kernel has virtual ones; the test run says where not."""
+
+    async def answer(bus: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        assert await loop.sock_recv(bus, 16) == frame(0x3F0, b"\0")
+        await loop.sock_sendall(bus, frame(0x123, b"noise"))
+        await loop.sock_sendall(bus, node(0x11))
+
+    async def body(interface: str) -> None:
+        with socket.socket(socket.AF_CAN, socket.SOCK_RAW, socket.CAN_RAW) as bus:
+            bus.setblocking(False)
+            bus.bind((interface,))
+            found, _ = await asyncio.gather(unassigned(interface, open_bus, 0.5), answer(bus))
+        assert found == [{"uuid": "11aabbccddee", "application": "Katapult"}]
+
+    with virtual_can() as interface:
+        if interface is not None:
+            run(body(interface))
