@@ -203,7 +203,7 @@ class FileStore(Agent):
         location = await self._located(params.path)
         await self._freshen(Location(location.root))
         folder, indexed = await self._library.folder(location)
-        extras = self._gcodes.shown if params.extended and location.root.name == files.GCODES else None
+        extras = self._gcodes.listed if params.extended and location.root.name == files.GCODES else None
         shown = self._library.index.directory(location, folder, extras, keep=indexed)
         disk = await self._disk.run(changes.disk_usage, self._roots, location)
         info = {"name": location.root.name, "permissions": "rw" if location.root.writable else "r"}

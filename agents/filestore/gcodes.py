@@ -27,6 +27,7 @@ from .transfer import Upload
 
 log = logging.getLogger(__name__)
 
+UNPRINTED: Known = {"print_start_time": None, "job_id": None}
 UFP = ".ufp"
 
 
@@ -71,6 +72,11 @@ class Gcodes:
         if known is None or (known["size"], known["modified"]) != (file.size, file.modified):
             return None
         return known
+
+    def listed(self, location: Location, file: File) -> Known | None:
+        """The same with what history would add."""
+        known = self.shown(location, file)
+        return None if known is None else {**UNPRINTED, **known}
 
     async def current(self, location: Location, *, again: bool = False) -> Known:
         """The metadata of a file, which is scanned where that is needed; raises NotFound, InvalidParams, Internal."""
