@@ -1,9 +1,13 @@
-"""What slicers and front ends wait for: uploads, downloads, metadata and listings; and the memory that uploads take."""
+"""What slicers and front ends wait for: uploads, downloads, metadata and listings; and the memory that uploads take.
+
+`python -m benchmarks.files HOST:PORT` uploads 1 GB, again and again, until it is ended.
+"""
 
 import base64
 import random
 import socket
 import struct
+import sys
 import threading
 import time
 import zlib
@@ -18,6 +22,7 @@ from .servers import HOST, Side
 MB = 10**6
 BOUNDARY = "printbus-bench"
 BLOCK = 1 << 20
+HEAVY = 1000 * MB
 OBJECTS = 6
 LISTED = 1000  # gcode files
 SAMPLE_SECONDS = 0.02  # between two looks at a server's memory
@@ -182,6 +187,10 @@ def _write_to(side: Side, name: str, size: int) -> None:
 
 
 def _upload(side: Side, body: BinaryIO, filename: str) -> float:
+    return upload(side.http, body, filename)
+
+
+def upload(port: int, body: BinaryIO, filename: str) -> float:
     """Seconds until the answer; raises ConnectionError where that is not 201."""
     size = body.seek(0, 2)
     lead = (
@@ -194,7 +203,7 @@ def _upload(side: Side, body: BinaryIO, filename: str) -> float:
         f"POST /server/files/upload HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
         f"Content-Type: multipart/form-data; boundary={BOUNDARY}\r\nContent-Length: {length}\r\n\r\n"
     ).encode()
-    with socket.create_connection((HOST, side.http), PATIENCE) as wire:
+    with socket.create_connection((HOST, port), PATIENCE) as wire:
         began = time.perf_counter()
         wire.sendall(head + lead)
         wire.sendfile(body, 0, size)
@@ -202,7 +211,7 @@ def _upload(side: Side, body: BinaryIO, filename: str) -> float:
         answer = wire.recv(4096)
         took = time.perf_counter() - began
     if not answer.startswith(b"HTTP/1.1 201"):
-        raise ConnectionError(f"{side.name} has refused an upload: {answer!r}")
+        raise ConnectionError(f"an upload was refused: {answer!r}")
     return took
 
 
@@ -215,3 +224,16 @@ def _fetch(side: Side, path: str, size: int) -> None:
             received += count
     if received < size:
         raise ConnectionError(f"{side.name} has sent {received} of {size} bytes")
+
+
+def main() -> None:
+    """Uploads for ever."""
+    port = int(sys.argv[1].rpartition(":")[2])
+    with TemporaryFile() as body:
+        _write_plain(body, HEAVY)
+        while True:
+            upload(port, body, "heavy.bin")
+
+
+if __name__ == "__main__":
+    main()
