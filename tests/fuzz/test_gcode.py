@@ -1,3 +1,5 @@
+"""Metadata of damaged gcode files: always some, and nothing left behind."""
+
 import json
 import os
 import tempfile
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 from agents.filestore.metadata.scan import Order, scan
 from schemas.gcode_metadata import GcodeMetadata
 
-SAMPLES = [path.read_bytes() for path in sorted((Path(__file__).parents[4] / "data" / "gcode").iterdir())]
+SAMPLES = [path.read_bytes() for path in sorted((Path(__file__).parents[1] / "data" / "gcode").iterdir())]
 SEEDS = st.sampled_from(SAMPLES)
 WORDS = """; = : , " # % ../ - 0 -1 nan 1e999 99999999999999999999999 M486~T3 M486~S1 ;MESH: ;PRINTING: ;PRINTING_ID:
 ;~printing~object~ ;~thumbnail~begin~32x32~9 ;~thumbnail~end EXCLUDE_OBJECT_DEFINE~NAME= G1~X1~Y1~E1 ;~filament:~1,3"""
