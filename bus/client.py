@@ -85,6 +85,7 @@ class Terms:
     tls: ssl.SSLContext | None = None
     version5: bool = False
     patience: float = ANSWER_PATIENCE
+    goodbye: bool = True  # without one, the broker sends the will at the end in any case
 
 
 class _Inbox(asyncio.Queue[aiomqtt.Message]):
@@ -175,7 +176,8 @@ async def connected(broker: BrokerUrl, client_id: str, terms: Terms) -> AsyncIte
         except LinkLost:
             raise
         except BaseException:
-            await _say_goodbye(client)
+            if terms.goodbye:
+                await _say_goodbye(client)
             raise
         await _say_goodbye(client)
     finally:
@@ -371,7 +373,7 @@ class RemoteSession:
 
     async def _live(self) -> None:
         tls = await asyncio.to_thread(ssl.create_default_context) if self._broker.tls else None
-        async with connected(self._broker, self.client_id, Terms(self._will, tls)) as link:
+        async with connected(self._broker, self.client_id, Terms(self._will, tls, goodbye=self._will is None)) as link:
             for topic_filter in list(self._filters):
                 await link.subscribe(topic_filter)
             self._outbox.clear()

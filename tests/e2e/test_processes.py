@@ -81,6 +81,17 @@ def test_an_agent_in_its_own_process_behaves_the_same(parts: Parts) -> None:
     assert told == ["print.started.1", "print.ended.1"]
 
 
+def test_an_agent_that_is_stopped_is_known_to_be_gone(parts: Parts) -> None:
+    where = parts.bridge()
+    agent = parts.agent()
+    until(lambda: _state(where) == "ready")
+    with connect(where.http.replace("http", "ws") + "/websocket") as connection:
+        socket = Socket(connection)
+        assert agent.stop() == 0
+        assert socket.ask("printer.gcode.script", script="G28")["error"]["code"] == 503
+        assert socket.ask("server.info")["result"]["klippy_state"] == "disconnected"
+
+
 def test_a_tunnel_and_klippers_own_names_lead_through_three_processes(parts: Parts) -> None:
     where = parts.bridge()
     agent = parts.agent()
