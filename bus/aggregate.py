@@ -1,7 +1,7 @@
 """State that one agent decides about: a fold of one stream, restored from the log and changed by durable facts only."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Generic, TypeVar
 from uuid import UUID
 
@@ -14,7 +14,7 @@ from .log import JSON, NewEvent, StoredEvent
 from .log_checkpoint import expand
 
 F = TypeVar("F", bound=Fold)
-Fact = tuple[str, dict[str, JSON]]  # type and data
+Fact = tuple[str, Mapping[str, JSON]]  # type and data
 
 PAGE = 200  # events that are read at a time
 NOBODY = UUID(int=0)

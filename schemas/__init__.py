@@ -1,6 +1,7 @@
 """What is said on the bus: the method table, models and notifications."""
 
 from . import (
+    announcements,
     buttons,
     datastore,
     extensions,
@@ -18,6 +19,7 @@ from . import (
 from .base import AnyMethod, Arguments, Flags, Method, Model, NoParams, Notification, Params, Permission, Table, table
 
 NAMESPACES = (
+    announcements,
     buttons,
     datastore,
     extensions,
@@ -47,6 +49,7 @@ __all__ = [
     "Params",
     "Permission",
     "Table",
+    "announcements",
     "buttons",
     "datastore",
     "extensions",

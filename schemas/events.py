@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from .announcements import News
 from .base import Model
 from .webcams import Webcam
 
@@ -79,6 +80,26 @@ class WebcamRemoved(Model):
     uid: str
 
 
+class FeedName(Model):
+    """A feed of announcements."""
+
+    feed: str
+
+
+class EntryId(Model):
+    """An announcement."""
+
+    entry_id: str
+
+
+class EntryDismissed(Model):
+    """An announcement was read, or put off."""
+
+    entry_id: str
+    date: float = Field(description="When, Unix seconds.")
+    wake_at: float | None = Field(description="When it returns, Unix seconds; null where it does not.")
+
+
 class Once(Model):
     """What tells a repeated request from a new one: its UUID, or `mqtt_timestamp` and a digest of the message."""
 
@@ -151,6 +172,12 @@ EVENTS = {
         EventType("file.scanned.1", "files", FileScanned, "A gcode file's metadata was read."),
         EventType("webcam.saved.1", "webcams", WebcamSaved, "A webcam was added or changed through the API."),
         EventType("webcam.removed.1", "webcams", WebcamRemoved, "Such a webcam was taken away."),
+        EventType("announcement.feed_added.1", "announcements", FeedName, "A client has subscribed to a feed."),
+        EventType("announcement.feed_removed.1", "announcements", FeedName, "A client has ended that."),
+        EventType("announcement.published.1", "announcements", News, "A feed has something new, or says it anew."),
+        EventType("announcement.withdrawn.1", "announcements", EntryId, "It is not in the feed any more."),
+        EventType("announcement.dismissed.1", "announcements", EntryDismissed, "Somebody has read it, or put it off."),
+        EventType("announcement.woken.1", "announcements", EntryId, "What was put off is back."),
         EventType("command.accepted.1", "commands", Accepted, "Somebody asked for a change, and was let."),
         EventType("command.ended.1", "commands", Finished, "The change was made, or failed."),
         EventType("device.plugged.1", "devices", Device, "A USB device, serial port or camera has come."),

@@ -199,6 +199,20 @@ _WEBCAM = {
     "uid": "adc29234-01fb-4d9c-a06c-8abdca02bc2d",
 }
 _WHICH = {"uid": _WEBCAM["uid"]}
+_ENTRY = {
+    "entry_id": "owner/project/issue/12",
+    "url": "https://github.com/owner/project/issues/12",
+    "title": "A fan may stay off",
+    "description": "Update before the next print.",
+    "priority": "high",
+    "date": 1760000000.0,
+    "dismissed": False,
+    "date_dismissed": None,
+    "dismiss_wake": None,
+    "source": "moonlight",
+    "feed": "klipper",
+}
+_FEEDS = ["moonraker", "klipper"]
 EXAMPLES: Mapping[str, Example] = {
     "server.files.roots": Example(result=[{"name": "gcodes", "path": "/home/pi/gcodes", "permissions": "rw"}]),
     "server.files.list": Example({"root": "gcodes"}, [{**_FILE, "path": "parts/benchy.gcode"}]),
@@ -314,6 +328,14 @@ EXAMPLES: Mapping[str, Example] = {
         {"sudo_responses": ["Sudo password successfully set."], "is_restarting": False},
     ),
     "machine.system_info": Example(result={"system_info": _HOST}),
+    "server.announcements.list": Example(result={"entries": [_ENTRY], "feeds": _FEEDS}),
+    "server.announcements.update": Example(result={"entries": [_ENTRY], "modified": True}),
+    "server.announcements.dismiss": Example(
+        {"entry_id": "owner/project/issue/12", "wake_time": 3600}, {"entry_id": "owner/project/issue/12"}
+    ),
+    "server.announcements.feeds": Example(result={"feeds": _FEEDS}),
+    "server.announcements.post_feed": Example({"name": "mainsail"}, {"feed": "mainsail", "action": "added"}),
+    "server.announcements.delete_feed": Example({"name": "mainsail"}, {"feed": "mainsail", "action": "removed"}),
     "server.webcams.list": Example(result={"webcams": [_WEBCAM]}),
     "server.webcams.get_item": Example(_WHICH, {"webcam": _WEBCAM}),
     "server.webcams.post_item": Example(

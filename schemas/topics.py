@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from . import buttons, files, klippy, machine, peripherals, printer, services, state, webcams
+from . import announcements, buttons, files, klippy, machine, peripherals, printer, services, state, webcams
 from .base import Model
 
 
@@ -221,6 +221,7 @@ TOPICS = {
                 "filestore/roots": state.Roots,
                 "filestore/uploads": state.Uploads,
                 "webcams/webcams": webcams.Webcams,
+                "announcements/announcements": announcements.Board,
             },
             True,
         ),

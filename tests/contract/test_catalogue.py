@@ -16,7 +16,8 @@ from websockets.sync.client import connect
 from bus.errors import to_http
 from schemas import METHODS, NAMESPACES, files, printer, server, services
 from schemas.base import AnyMethod, Arguments, Notification, is_open
-from tests.e2e.test_print import Socket, fast_printer, get, until
+from tests.e2e.test_print import Socket, get, until
+from tests.feeds import printer_with_a_feed
 from tests.mqtt_wire import WireClient
 from tests.program import Addresses, Program, running
 
@@ -90,6 +91,12 @@ VALID: dict[str, Json] = {
     "server.files.zip": {"items": ["gcodes/made"], "dest": "config/made.zip", "store_only": True},
     "server.files.delete_file": {"path": "gcodes/made/two.gcode"},
     "server.files.delete_directory": {"path": "gcodes/made", "force": True},
+    "server.announcements.update": {"subscriptions": ["klipper"]},
+    "server.announcements.list": {"include_dismissed": True},
+    "server.announcements.dismiss": {"entry_id": "owner/klipper/issue/1", "wake_time": 0.5},
+    "server.announcements.feeds": {},
+    "server.announcements.post_feed": {"name": "Mainsail"},
+    "server.announcements.delete_feed": {"name": "mainsail"},
     "server.webcams.post_item": {"name": "bed", "stream_url": "/webcam", "rotation": 90, "extra_data": {"a": [1]}},
     "server.webcams.list": {},
     "server.webcams.get_item": {"name": "bed"},
@@ -199,6 +206,19 @@ INVALID: list[tuple[str, Json, int]] = [
     ("machine.sudo.info", {"check_access": "perhaps"}, 400),
     ("machine.sudo.password", {}, 400),
     ("machine.sudo.password", {"password": 5}, 400),
+    ("server.announcements.list", {"include_dismissed": "maybe"}, 400),
+    ("server.announcements.update", {"subscriptions": ["nosuch"]}, 400),
+    ("server.announcements.update", {"subscriptions": [5]}, 400),
+    ("server.announcements.dismiss", {}, 400),
+    ("server.announcements.dismiss", {"entry_id": "nosuch"}, 400),
+    ("server.announcements.dismiss", {"entry_id": "owner/klipper/issue/1", "wake_time": -1}, 400),
+    ("server.announcements.dismiss", {"entry_id": "owner/klipper/issue/1", "wake_time": "soon"}, 400),
+    ("server.announcements.post_feed", {}, 400),
+    ("server.announcements.post_feed", {"name": "../config/printer"}, 400),
+    ("server.announcements.post_feed", {"name": 5}, 400),
+    ("server.announcements.delete_feed", {}, 400),
+    ("server.announcements.delete_feed", {"name": "klipper"}, 400),
+    ("server.announcements.delete_feed", {"name": "nosuch"}, 400),
     ("server.webcams.get_item", {}, 400),
     ("server.webcams.get_item", {"name": "nosuch"}, -32601),
     ("server.webcams.get_item", {"uid": "nosuch", "name": "bed"}, -32601),
@@ -231,7 +251,7 @@ INVALID: list[tuple[str, Json, int]] = [
 @pytest.fixture(scope="module")
 def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Program, Addresses]]:
     folder = tmp_path_factory.mktemp("catalogue")
-    with running(folder / "data", *fast_printer(folder)) as found:
+    with running(folder / "data", *printer_with_a_feed(folder)) as found:
         yield found
 
 
