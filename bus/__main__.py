@@ -93,6 +93,14 @@ def _remote(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--broker", required=True, metavar="URL", help="mqtt://HOST[:PORT]")
 
 
+def _files(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--broker", default="mqtt://127.0.0.1", metavar="URL", help="mqtt://[USER:PASSWORD@]HOST[:PORT], default here"
+    )
+    parser.add_argument("--instance", metavar="NAME", help="which printer; default the only one of that broker")
+    parser.add_argument("--verbose", action="store_true", help="more in the log")
+
+
 def _broker(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", nargs="?", metavar="check", help="say what the access rules mean; runs nothing")
     _serving(parser)
@@ -123,6 +131,15 @@ def build_parser() -> Parser:
     source = agent.add_mutually_exclusive_group()
     source.add_argument("--klippy", type=Path, metavar="SOCKET", help="Klipper's API socket")
     source.add_argument("--virtual", action="store_true", help="a simulated printer")
+    put = commands.add_parser("put", help="upload a file over MQTT; a second attempt goes on where the first has ended")
+    put.add_argument("file", type=Path, metavar="FILE")
+    put.add_argument("target", nargs="?", default="gcodes/", metavar="ROOT/FOLDER/[NAME]", help="default gcodes/")
+    put.add_argument("--print", action="store_true", help="print it at once, where that can be")
+    _files(put)
+    get = commands.add_parser("get", help="download a file over MQTT; goes on as put does")
+    get.add_argument("path", metavar="ROOT/PATH")
+    get.add_argument("file", nargs="?", type=Path, metavar="FILE", help="default its name, in this folder")
+    _files(get)
     _log(commands.add_parser("log", help="look at the event log"))
     config = commands.add_parser("config", help="look at the configuration")
     check = config.add_subparsers(dest="action", required=True, parser_class=Parser, metavar="ACTION").add_parser(

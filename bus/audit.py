@@ -49,6 +49,6 @@ class Audit:
         if isinstance(outcome, BusError):
             data |= {"outcome": "error", "code": outcome.code, "message": outcome.message}
         elif call.once is not None and len(outcome) <= RESULT_BYTES and not call.method.flags.secret:
-            data["result"] = loads(outcome)
+            data["result"] = loads(bytes(outcome))  # orjson takes no subclass, as Raw is
         self._journal.append_lazy(STREAM, [NewEvent(ENDED, data, call.actor.as_dict())])
         return outcome

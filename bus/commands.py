@@ -281,6 +281,20 @@ def log_command(options: argparse.Namespace) -> int:
     return run(options)
 
 
+def put(options: argparse.Namespace) -> int:
+    """A file goes to a printer."""
+    from .file_commands import put
+
+    return put(options)
+
+
+def get(options: argparse.Namespace) -> int:
+    """A file comes from a printer."""
+    from .file_commands import get
+
+    return get(options)
+
+
 def execute(options: argparse.Namespace) -> int:
     """Does what a command line asks for; answers the exit status, raises ConfigError."""
     if options.command in SERVING and (wrong := fault()):
@@ -298,6 +312,8 @@ COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "broker": broker,
     "bridge": bridge,
     "agent": agent,
+    "put": put,
+    "get": get,
     "log": log_command,
     "config": config,
 }

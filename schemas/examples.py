@@ -248,7 +248,7 @@ EXAMPLES: Mapping[str, Example] = {
     ),
     "files.upload.open": Example(
         {"filename": "benchy.gcode", "path": "parts", "size": 4926481},
-        {"id": "5ad0a1b2c3d4e5f6", **_TOPICS, "chunk": 262144, "end": 2097152, "limit": 1073741824},
+        {"id": "5ad0a1b2c3d4e5f6", **_TOPICS, "chunk": 262144, "start": 0, "end": 2097152, "limit": 1073741824},
     ),
     "files.upload.commit": Example(
         {"id": "5ad0a1b2c3d4e5f6", "path": "parts", "filename": "benchy.gcode", "size": 4926481},

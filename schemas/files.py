@@ -218,13 +218,22 @@ class Changed(Model):
 # -- transfers: whoever receives says which bytes it wants next, and whoever sends keeps within that
 
 
+Checked = Annotated[
+    str, Field(pattern=r"^\s*[0-9A-Fa-f]{64}\s*$", description="SHA-256 of the content, in hexadecimal digits.")
+]
+
+
 class UploadParams(Params):
-    """What is going to be uploaded, as far as that is known; `files.upload.commit` has the last word."""
+    """What is going to be uploaded, as far as that is known; `files.upload.commit` has the last word.
+
+    With size and checksum, the same call again goes on where the upload has got to, even after a restart.
+    """
 
     root: str = GCODES
     path: str = Field("", description="A folder in the root.")
     filename: str = ""
     size: Annotated[Int | None, Field(ge=0, description="Bytes, or a little more; there must be room for them.")] = None
+    checksum: Checked | None = None
     chunk: Annotated[Int, Field(ge=1024, le=1 << 20, description="Bytes of a chunk that the client would like.")] = (
         256 << 10
     )
@@ -251,6 +260,7 @@ class Transfer(Model):
 class Upload(Transfer):
     """An upload; the first chunks may be sent at once."""
 
+    start: int = Field(description="The first byte to send: 0, or where an interrupted upload goes on.")
     end: int = Field(description="The byte behind the last one that may be sent before anything is said on `want`.")
     limit: int = Field(description="Bytes that a file may have.")
 
@@ -258,6 +268,7 @@ class Upload(Transfer):
 class Download(Transfer):
     """A download: it begins with the first message on `want`."""
 
+    window: int = Field(description="Bytes to ask for beyond what has arrived, at most.")
     name: str = Field(description="Of the file, without folders.")
     size: int
     modified: float
@@ -267,7 +278,7 @@ class Want(Model):
     """What the receiver has room for."""
 
     start: Annotated[int, Field(ge=0)] | None = Field(
-        None, description="The first byte that has not arrived; a download goes on from there, or else where it is."
+        None, description="The first byte that has not arrived: go on from there. Without it, from where the sender is."
     )
     end: Annotated[int, Field(ge=0)] = Field(description="The byte behind the last one that may be sent now.")
 
@@ -280,6 +291,12 @@ class TransferParams(Params):
     """Which transfer."""
 
     id: str
+
+
+class Checksum(Model):
+    """What a file contains."""
+
+    checksum: str = Field(description="SHA-256 in hexadecimal digits.")
 
 
 class CommitParams(TransferParams):
@@ -457,6 +474,15 @@ DOWNLOAD_OPEN = Method(
     OWNER,
     Permission.READ,
     summary="Begins a download; the content follows on a topic.",
+)
+DOWNLOAD_CHECKSUM = Method(
+    "files.download.checksum",
+    TransferParams,
+    Checksum,
+    OWNER,
+    Permission.READ,
+    deadline=None,
+    summary="The checksum of the whole file of a download, if that has not changed meanwhile.",
 )
 DOWNLOAD_CLOSE = Method(
     "files.download.close",

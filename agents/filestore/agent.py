@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from bus.agent import Agent, Bus, Call, Host, Raw, implements
@@ -14,7 +15,6 @@ from schemas.gcode_metadata import GcodeMetadata
 
 from . import changes, mounts
 from .chronicle import Metadata
-from .chunks import Transfers
 from .disk import Disk
 from .gcodes import Gcodes, file_metadata, final, is_gcode, thumbnails
 from .library import Done, Library
@@ -25,6 +25,7 @@ from .places import Place, klipper_places, outside, places, reserved
 from .roots import Location, Roots
 from .settings import FileStoreSettings
 from .transfer import Download, Upload, prepare_folder
+from .transfers import Transfers, owner_of
 from .watch import News, Watcher
 
 log = logging.getLogger(__name__)
@@ -32,6 +33,7 @@ log = logging.getLogger(__name__)
 OK = "ok"
 NO_OBJECTS = "filestore: 'enable_object_processing' needs the extra 'objects': pip install printbus[objects]"
 BUSY = ("printing", "paused")
+UPLOAD_KEPT = 3600.0  # seconds for which an interrupted upload can be continued
 FRESH = 1.0  # seconds for which a root that is not observed counts as known
 MIB = 1 << 20
 
@@ -77,6 +79,7 @@ class FileStore(Agent):
                 tasks.create_task(self._transfers.run(), name="filestore: transfers")
                 tasks.create_task(self._watcher.run(), name="filestore: watcher")
                 tasks.create_task(self._observe(), name="filestore: roots")
+                tasks.create_task(self._tidy(), name="filestore: unfinished")
                 tasks.create_task(self._follow_klipper(), name="filestore: klipper")
         finally:
             self._roots.close()
@@ -90,9 +93,16 @@ class FileStore(Agent):
     async def _open_roots(self) -> None:
         for place in places(self.settings, self.bus.data):
             await self._open(place)
-        await self._disk.run(changes.remove_unfinished, self._roots)
+        await self._disk.run(changes.remove_unfinished, self._roots, before=self._clock.wall() - UPLOAD_KEPT)
         self._show_roots()
         self._ready.set()
+
+    async def _tidy(self) -> None:
+        """Removes what nobody has come to continue."""
+        while True:
+            await asyncio.sleep(UPLOAD_KEPT)
+            before = self._clock.wall() - UPLOAD_KEPT
+            await self._disk.run(changes.remove_unfinished, self._roots, before=before, parts_only=True)
 
     async def _open(self, place: Place) -> Location | None:
         found = await self._library.open(place.name, place.path.expanduser(), writable=place.writable)
@@ -323,23 +333,19 @@ class FileStore(Agent):
     async def open_upload(self, params: files.UploadParams, call: Call) -> Raw:
         """The file begins where it seems to belong."""
         await self._ready.wait()
-        self._transfers.require_room(call.client)
         _, near = self._target(params.root, params.path, params.filename or "file")
         limit = self.settings.max_upload_size * MIB
-        upload = await self._disk.run(Upload, near, size=params.size, limit=limit)
-        name = params.filename or near.path
-        opened = self._transfers.add_upload(call.client, upload, params.chunk, name=name, size=params.size)
-        return _raw({**opened, "limit": limit})
+        return _raw({**await self._transfers.open_upload(call, params, near, limit), "limit": limit})
 
     @implements(files.UPLOAD_COMMIT)
     async def commit_upload(self, params: files.CommitParams, call: Call) -> Raw:
         """The file is there when this is answered, or nothing of it is."""
-        incoming = self._transfers.upload(params.id, call.client)
+        incoming = self._transfers.take_upload(params.id, call)
         try:
             folder, named = self._target(params.root, params.path, params.filename)
             target = final(named)
             await incoming.complete(params.size)
-            await self._disk.run(incoming.upload.finish, params.checksum)
+            await self._disk.run(incoming.upload.finish, params.checksum or incoming.asked.checksum)
             await self._disk.run(prepare_folder, folder, target)
             metadata = await self._prepared(incoming.upload, named)
             done = await self._library.place(incoming.upload, target, await self._loaded())
@@ -359,18 +365,15 @@ class FileStore(Agent):
     @implements(files.UPLOAD_ABORT)
     async def abort_upload(self, params: files.TransferParams, call: Call) -> str:
         """Nothing of it remains."""
-        self._transfers.upload(params.id, call.client)
+        self._transfers.take_upload(params.id, call)
         await self._transfers.end_upload(params.id)
         return OK
 
     @implements(files.DOWNLOAD_OPEN)
     async def open_download(self, params: files.DownloadParams, call: Call) -> Raw:
         """The file as it is now, whatever becomes of its name."""
-        self._transfers.require_room(call.client)
-        download = await self._opened(params.path)
-        opened = self._transfers.add_download(call.client, download, params.chunk)
-        name = params.path.rstrip("/").rpartition("/")[2]
-        return _raw({**opened, "name": name, "size": download.size, "modified": download.modified})
+        opened = await self._transfers.open_download(call, partial(self._opened, params.path), params.chunk)
+        return _raw({**opened, "name": params.path.rstrip("/").rpartition("/")[2]})
 
     async def _opened(self, path: str) -> Download:
         if path in files.LOGS:
@@ -378,10 +381,15 @@ class FileStore(Agent):
             return await self._disk.run(self._logs.open, path)
         return await self._disk.run(Download, self._roots, await self._located(path))
 
+    @implements(files.DOWNLOAD_CHECKSUM)
+    async def checksum_download(self, params: files.TransferParams, call: Call) -> files.Checksum:
+        """Of the whole file, whatever part of it was asked for."""
+        return files.Checksum(checksum=await self._transfers.checksum(params.id, call))
+
     @implements(files.DOWNLOAD_CLOSE)
     async def close_download(self, params: files.TransferParams, call: Call) -> str:
         """The file is let go."""
-        await self._transfers.end_download(params.id, call.client)
+        await self._transfers.end_download(params.id, owner_of(call))
         return OK
 
     def _target(self, root: str, path: str, filename: str) -> tuple[Location, Location]:

@@ -13,7 +13,7 @@ from bus.errors import Forbidden, InvalidParams, OutOfSpace
 
 from .beneath import FOLDER, READ, open_beneath
 from .entries import Entry, look
-from .roots import MAX_DEPTH, TEMPORARY, Location, Roots, explained
+from .roots import MAX_DEPTH, PART, TEMPORARY, Location, Roots, explained
 
 COPY_BYTES = 8 << 20  # at a time
 RESERVE = 32 << 20  # bytes that stay free for the event log
@@ -253,15 +253,17 @@ def _remove(parent: int, name: str) -> None:
         os.unlink(name, dir_fd=parent)
 
 
-def remove_unfinished(roots: Roots) -> None:
-    """Removes what an earlier run could not finish."""
+def remove_unfinished(roots: Roots, *, before: float, parts_only: bool = False) -> None:
+    """Removes what an earlier run could not finish, of uploads that can be continued those not written since then."""
+    prefix = PART if parts_only else TEMPORARY
     for root in roots:
         if not root.writable:
             continue
         for _, folders, files, handle in os.fwalk(".", dir_fd=root.handle):
-            for name in [name for name in (*folders, *files) if name.startswith(TEMPORARY)]:
+            for name in [name for name in (*folders, *files) if name.startswith(prefix)]:
                 with suppress(OSError):
-                    _remove(handle, name)
+                    if not name.startswith(PART) or os.lstat(name, dir_fd=handle).st_mtime < before:
+                        _remove(handle, name)
             folders[:] = [name for name in folders if not name.startswith(TEMPORARY)]
 
 

@@ -17,6 +17,7 @@ from .links import Target, follow, trust_in
 
 MAX_NAME, MAX_PATH, MAX_DEPTH = 255, 4095, 64  # bytes, bytes, folders
 TEMPORARY = ".printbus-"  # what names of files begin with that are not finished
+PART = f"{TEMPORARY}part-"  # and of those that may be finished in a later run
 GIT = ".git"
 SYSTEM = ("/dev", "/proc", "/sys")  # what looks like files there does something when it is opened
 FULL = (errno.ENOSPC, errno.EDQUOT)

@@ -28,7 +28,8 @@ NOTIFICATIONS = {entry["name"] for entry in json.loads((DATA / "notifications.js
 OURS = {"events.read", "events.state", "events.append", "rpc.discover"}
 OURS |= {"klippy.tunnel.open", "printer.bed_mesh.dump_mesh"}
 OURS |= {
-    f"files.{name}" for name in ("upload.open", "upload.commit", "upload.abort", "download.open", "download.close")
+    f"files.{name}"
+    for name in ("upload.open", "upload.commit", "upload.abort", "download.open", "download.checksum", "download.close")
 }
 # For agents, of this instance or of somebody else's: test_extensions.py and test_processes.py.
 OF_AGENTS = {"events.append", "server.extensions.request", "connection.send_event"}

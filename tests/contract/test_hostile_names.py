@@ -11,8 +11,10 @@ from urllib.parse import quote
 import pytest
 from websockets.sync.client import connect
 
+from tests.conftest import Run
 from tests.e2e.test_print import Socket, get, until
 from tests.file_client import field, file_part, form, post, request
+from tests.mqtt_files import Failed, FileClient
 from tests.mqtt_wire import WireClient
 from tests.program import Addresses, running
 
@@ -200,6 +202,36 @@ def test_no_upload_leaves_its_root(where: Addresses, name: str) -> None:
         if answer.status == 201:
             made = where.data / "gcodes" / answer.json["item"]["path"]
             assert (where.data / "gcodes").resolve() in made.resolve().parents
+    for path in sorted({path for path in (where.data / "gcodes").rglob("*")} - gone, reverse=True):
+        path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
+
+
+def test_no_upload_over_mqtt_leaves_its_root(where: Addresses, name: str, run: Run[None]) -> None:
+    gone = {path for path in (where.data / "gcodes").rglob("*")}
+    places: list[Json] = [
+        {"filename": f"{name}/new.gcode"},
+        {"filename": "new.gcode", "path": name},
+        {"filename": "new.gcode", "root": f"gcodes/{name}"},
+        {"filename": name},
+    ]
+
+    async def scenario() -> None:
+        client = await FileClient.open(where, "hostile")
+        for place in places:
+            for begun in (place, {"filename": "fine.gcode"}):
+                try:
+                    opened = await client.open_upload(**{"content": SECRET, **begun})
+                    await client.send(opened, SECRET, 0, len(SECRET))
+                    made = await client.commit(opened, size=len(SECRET), **place)
+                except Failed as failed:
+                    assert failed.code in (400, 403), (place, failed)
+                else:
+                    found = where.data / "gcodes" / made["item"]["path"]
+                    assert (where.data / "gcodes").resolve() in found.resolve().parents
+        await client.close()
+
+    run(scenario())
+    (where.data / "gcodes" / "demo.gcode").write_bytes(b"G28\n")
     for path in sorted({path for path in (where.data / "gcodes").rglob("*")} - gone, reverse=True):
         path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
 

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -194,3 +196,22 @@ def test_files_pass_between_a_bridge_and_a_file_manager_of_other_processes(parts
     assert upload(where, "far.gcode", content).status == 503
     parts.agent("filestore")
     until(lambda: download(where, "gcodes/there/far.gcode").status == 200)
+
+
+def test_files_pass_over_mqtt_to_a_file_manager_of_another_process(parts: Parts, tmp_path: Path) -> None:
+    """One that is killed in the middle, and comes back, goes on where it was."""
+    where, manager = parts.mqtt, parts.agent("filestore")
+    gcodes = parts.data / "gcodes"
+    source = tmp_path / "far.bin"
+    source.write_bytes(os.urandom(1 << 20) * 60)
+    broker = ["--broker", f"mqtt://{where.mqtt_host}:{where.mqtt_port}"]
+    words = [sys.executable, "-m", "bus", "put", str(source), *broker]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as putting:
+        until(lambda: any(path.stat().st_size > 1 << 20 for path in gcodes.glob(".printbus-part-*")))
+        manager.process.kill()
+        manager.process.wait()
+        assert not (gcodes / source.name).exists()
+        parts.agent("filestore")
+        said, wrong = putting.communicate(timeout=60)
+    assert said == f"gcodes/{source.name}: {source.stat().st_size} bytes\n", wrong
+    assert (gcodes / source.name).read_bytes() == source.read_bytes()
