@@ -148,9 +148,10 @@ def test_a_feed_is_added_read_kept_and_taken_away(desk: Desk) -> None:
         assert socket.ask("server.announcements.post_feed", name="fluidd")["result"]["action"] == "skipped"
         assert socket.ask("server.announcements.post_feed", name="klipper")["result"]["action"] == "skipped"
     desk.stop()
-    desk.start(subscriptions=[])
+    desk.start()
     with client(desk) as socket:
-        assert socket.ask("server.announcements.feeds")["result"]["feeds"] == ["moonraker", "klipper", "fluidd"]
+        feeds = socket.ask("server.announcements.feeds")["result"]["feeds"]
+        assert feeds == ["moonraker", "klipper", "mainsail", "fluidd"]
         assert shown(socket) == ["owner/fluidd/issue/5"]
         gone = socket.ask("server.announcements.delete_feed", name="fluidd")["result"]
         assert gone == {"feed": "fluidd", "action": "removed"}
@@ -158,15 +159,15 @@ def test_a_feed_is_added_read_kept_and_taken_away(desk: Desk) -> None:
         assert socket.ask("server.announcements.delete_feed", name="fluidd")["error"]["code"] == 400
     facts = get(desk.where, "/events/read?stream=announcements&limit=5000")["events"]
     assert [each["type"] for each in facts[-2:]] == ["announcement.feed_removed.1", "announcement.withdrawn.1"]
-    desk.stop()
-    desk.start()
 
 
-def test_without_moonlight_nothing_is_asked_of_the_network(desk: Desk) -> None:
-    desk.stop()
+def test_a_feed_that_the_configuration_drops_goes_and_without_moonlight_nothing_is_asked_for(desk: Desk) -> None:
+    with reading(desk, klipper=(1,), mainsail=(2,)):
+        desk.stop()
     asked = len(desk.server.heard)
-    desk.start(enable_moonlight=False)
+    desk.start(enable_moonlight=False, subscriptions=[])
     with client(desk) as socket:
+        assert shown(socket) == ["owner/klipper/issue/1"]
         assert socket.ask("server.announcements.update")["result"]["modified"] is False
         assert "announcements" in socket.ask("server.info")["result"]["components"]
     assert len(desk.server.heard) == asked
