@@ -1,7 +1,7 @@
 """State that one agent decides about: a fold of one stream, restored from the log and changed by durable facts only."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Generic, TypeVar
 from uuid import UUID
 
@@ -35,9 +35,10 @@ class Aggregate(Generic[F]):
         self.fold = kind()
         self.lock = asyncio.Lock()
 
-    async def restore(self) -> None:
-        """Learns what the log knows."""
+    async def restore(self, due: Callable[[F], Sequence[Fact]] = lambda _: ()) -> None:
+        """Learns what the log knows; `due` gives the facts that have to be noted before anybody is answered."""
         self.fold = await restored(type(self.fold), self._bus, self._host)
+        await self.append(due(self.fold))
         self._ready.set()
 
     async def known(self) -> F:

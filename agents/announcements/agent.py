@@ -48,8 +48,7 @@ class Announcements(Agent):
 
     async def run(self) -> None:
         """Reads feeds and brings back what was put off, until cancelled."""
-        await self._story.restore()
-        await self._withdraw_unsubscribed()
+        await self._story.restore(self._unsubscribed)
         self._show()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._poll(), name="announcements: feeds")
@@ -162,10 +161,9 @@ class Announcements(Agent):
             self._show()
         return modified
 
-    async def _withdraw_unsubscribed(self) -> None:
+    def _unsubscribed(self, story: Story) -> list[Fact]:
         """Feeds that the configuration no longer names have gone, with what they said."""
-        async with self._story.lock:
-            await self._story.append(_withdrawn(self._story.fold.of_others(self._feeds())))
+        return _withdrawn(story.of_others([*self._fixed, *story.feeds]))
 
     # -- what was put off
 

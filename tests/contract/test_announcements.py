@@ -80,8 +80,11 @@ def shown(socket: Socket, **params: Any) -> list[str]:
 
 
 def heard(socket: Socket, name: str) -> Json:
-    """The params of the next notification of a name, which are as the catalogue has them."""
-    found: Json = socket.hear(lambda message: message.get("method") == name)["params"][0]
+    """The params of the next notification of a name, which are as the catalogue has them; it may be there already."""
+    waiting = [message for message in socket.heard if message.get("method") == name]
+    message = waiting[0] if waiting else socket.hear(lambda message: message.get("method") == name)
+    socket.heard.remove(message)
+    found: Json = message["params"][0]
     Draft202012Validator(SHOWN[name]["params"][0]).validate(found)
     return found
 
