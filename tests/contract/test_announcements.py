@@ -127,7 +127,7 @@ def test_what_was_dismissed_stays_so_over_a_kill_and_what_was_put_off_returns(de
         assert heard(socket, DISMISSED.name) == {"entry_id": read}
         assert "result" in socket.ask("server.announcements.dismiss", entry_id=soon, wake_time=0.2)
         assert heard(socket, WOKEN.name) == {"entry_id": soon}
-        assert "result" in socket.ask("server.announcements.dismiss", entry_id=later, wake_time=0.7)
+        assert "result" in socket.ask("server.announcements.dismiss", entry_id=later, wake_time=2)
         assert shown(socket, include_dismissed=False) == [soon]
     desk.stop(signal.SIGKILL)
     desk.start()
