@@ -47,7 +47,7 @@ def upload_gcode(side: Side, size: int) -> tuple[float]:
 def upload_plain(side: Side, size: int) -> tuple[float]:
     """MB a second of an upload of something that is no gcode."""
     with TemporaryFile() as body:
-        _write_plain(body, size)
+        write_plain(body, size)
         return (size / MB / _upload(side, body, "plain.bin"),)
 
 
@@ -57,7 +57,7 @@ def download(side: Side, size: int) -> tuple[float]:
     took = []
     for _ in range(3):
         began = time.perf_counter()
-        _fetch(side, "/server/files/gcodes/fetched.bin", size)
+        fetch(side, "/server/files/gcodes/fetched.bin", size)
         took.append(time.perf_counter() - began)
     return (size / MB / median(took),)
 
@@ -88,7 +88,7 @@ def fill(side: Side) -> None:
 def memory(side: Side, size: int) -> tuple[float]:
     """MB by which the memory of a server grows at most during an upload."""
     with TemporaryFile() as body:
-        _write_plain(body, size)
+        write_plain(body, size)
         settle(side)
         before = side.memory()[0]
         with _most(side) as seen:
@@ -173,7 +173,8 @@ def _picture(width: int) -> bytes:
     return b"; thumbnail begin %dx%d %d\n%b\n; thumbnail end\n;\n" % (width, width, len(text), lines)
 
 
-def _write_plain(file: BinaryIO, size: int) -> None:
+def write_plain(file: BinaryIO, size: int) -> None:
+    """Bytes that are no gcode."""
     block = random.Random(size).randbytes(BLOCK)  # noqa: S311
     for start in range(0, size, BLOCK):
         file.write(block[: size - start])
@@ -182,7 +183,7 @@ def _write_plain(file: BinaryIO, size: int) -> None:
 
 def _write_to(side: Side, name: str, size: int) -> None:
     with (side.gcodes / name).open("wb") as file:
-        _write_plain(file, size)
+        write_plain(file, size)
     settle(side)
 
 
@@ -215,7 +216,7 @@ def upload(port: int, body: BinaryIO, filename: str) -> float:
     return took
 
 
-def _fetch(side: Side, path: str, size: int) -> None:
+def fetch(side: Side, path: str, size: int) -> None:
     """Reads an answer and throws it away; raises ConnectionError where it is shorter than the file."""
     buffer, received = bytearray(BLOCK), 0
     with socket.create_connection((HOST, side.http), PATIENCE) as wire:
@@ -230,7 +231,7 @@ def main() -> None:
     """Uploads for ever."""
     port = int(sys.argv[1].rpartition(":")[2])
     with TemporaryFile() as body:
-        _write_plain(body, HEAVY)
+        write_plain(body, HEAVY)
         while True:
             upload(port, body, "heavy.bin")
 

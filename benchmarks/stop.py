@@ -28,7 +28,7 @@ from bus.log_files import segment_paths
 from bus.log_tool import log_directory
 from tests.klipper_wire import Connection, KlipperWire, Message
 
-from . import servers
+from . import files, servers, transfers
 from .load import Client, HttpClient, MqttClient, Run, WebSocketClient, call_text, measure
 from .servers import HOST, Side
 
@@ -96,7 +96,7 @@ class Condition:
     config: str = "{}\n"
     full: bool = False
     waits: bool = False
-    uploads: bool = False
+    uploads: str = ""  # the module whose uploads go on meanwhile
 
 
 def _scripts(size: int) -> list[Argument]:
@@ -111,7 +111,8 @@ CONDITIONS = (
     Condition("log compaction", COMPACTION, COMPACTING),
     Condition("a full disk", (_scripts(10),), full=True),
     Condition("a script that waits", waits=True),
-    Condition("an upload of 1 GB", uploads=True),
+    Condition("an upload of 1 GB", uploads=files.__name__),
+    Condition("the same over MQTT", uploads=transfers.__name__),
     Condition("all but the disk", (*FLOOD, *COMPACTION), COMPACTING, waits=True),
 )
 
@@ -157,7 +158,8 @@ class Place:
             if condition.waits:
                 await stack.enter_async_context(self._waiting())
             if condition.uploads:
-                await stack.enter_async_context(self._run("benchmarks.files", f"{HOST}:{self._side.http}"))
+                port = self._side.http if condition.uploads == files.__name__ else self._side.mqtt
+                await stack.enter_async_context(self._run(condition.uploads, f"{HOST}:{port}"))
             await asyncio.sleep(SETTLE)
             yield
 
