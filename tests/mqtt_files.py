@@ -59,11 +59,13 @@ class FileClient:
             return answer["result"]
 
     async def hear(self, what: str) -> Published:
-        """The next message of a kind; others before it are passed over."""
+        """The next message of a kind; others before it are passed over. Raises Failed when the transfer has."""
         while True:
             message = self.said.popleft() if self.said else await self.wire.published(PATIENCE)
             if message.topic.endswith(f"/{what}"):
                 return message
+            if message.topic.endswith("/failed"):
+                raise Failed(json.loads(message.payload))
 
     async def send(self, opened: Json, content: bytes, start: int, end: int) -> None:
         """One chunk."""

@@ -15,8 +15,10 @@ from pathlib import Path
 import pytest
 from websockets.sync.client import connect
 
+from tests.conftest import Run
 from tests.e2e.test_print import Socket, get, until
 from tests.file_client import download, file_part, form, upload
+from tests.mqtt_files import Failed, FileClient
 from tests.program import Addresses, Program, addresses, running, up_arguments
 
 STEP = 64 << 10
@@ -108,6 +110,32 @@ def test_a_full_disk_is_said_and_what_was_there_stays(tmp_path: Path) -> None:
             assert not unfinished(disk)
             assert (disk / "old.gcode").read_bytes() == OLD
             assert upload(where, "little.gcode", b"G28\n" * 1000).status == 201
+
+
+def test_a_full_disk_ends_an_upload_over_mqtt(tmp_path: Path, run: Run[None]) -> None:
+    content = os.urandom(30 << 20)
+
+    async def scenario(where: Addresses) -> None:
+        client = await FileClient.open(where, "desk")
+        with pytest.raises(Failed) as failed:
+            await client.open_upload("much.gcode", content)  # it says how much that is
+        assert failed.value.code == 507
+        opened = await client.ask("files.upload.open", filename="much.gcode")
+        with pytest.raises(Failed) as failed:
+            await client.fill({**opened, "start": 0}, content)
+        assert failed.value.code == 507
+        with pytest.raises(Failed) as failed:
+            await client.commit(opened, "much.gcode", len(content))
+        assert failed.value.code == 507
+        assert (await client.put("little.gcode", b"G28\n"))["action"] == "create_file"
+        await client.close()
+
+    with small_disk(tmp_path / "disk", "48m") as disk:
+        config = tmp_path / "printer.yaml"
+        config.write_text(f"filestore:\n  gcodes: {disk}\n")
+        with running(tmp_path / "data", "--virtual", "--config", str(config)) as (_, where):
+            run(scenario(where))
+            assert not unfinished(disk)
 
 
 def test_an_upload_delays_neither_status_updates_nor_an_emergency_stop(tmp_path: Path) -> None:
