@@ -191,8 +191,8 @@ def test_macros_call_the_methods_that_agents_register(where: Addresses, kind: st
 
 def test_a_macro_that_calls_what_nobody_has_registered_fails_in_klipper(where: Addresses) -> None:
     with talker(where, "websocket", "caller") as caller:
-        answer = caller.ask("printer.gcode.script", script="CALL_REMOTE METHOD=reboot_machine")
-        assert answer["error"] == {"code": 400, "message": "Remote method 'reboot_machine' not registered"}
+        answer = caller.ask("printer.gcode.script", script="CALL_REMOTE METHOD=no_such_lamp")
+        assert answer["error"] == {"code": 400, "message": "Remote method 'no_such_lamp' not registered"}
 
 
 @pytest.mark.parametrize(("method", "params", "message"), RECORDED)

@@ -121,7 +121,7 @@ def test_a_refusal_of_the_host_is_500(host: Host, ask: Ask) -> None:
     try:
         for row, params in ((services.START, {"service": "klipper"}), (services.SHUTDOWN, {})):
             error = ask(row.name, params)["error"]
-            assert error["code"] == 500 and "No permission" in error["message"]
+            assert error["code"] == 500 and "No permission" in error["message"], error
     finally:
         host.systemd.denied = set()
 
