@@ -5,7 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from importlib.metadata import entry_points, version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import UUID, uuid4
 
 from .access import Identity, Role
@@ -119,7 +119,7 @@ class Supervisor:
         """Runs an agent until cancelled."""
         port = self._router.attach(kind.name)
         self._exchange.sessions.reserve(f"agent.{kind.name}")  # also while it is being restarted
-        loop = asyncio.get_running_loop()
+        loop, stopped = asyncio.get_running_loop(), cast("asyncio.Task[None]", asyncio.current_task()).cancelling
         backoff = FIRST_BACKOFF
         while True:
             born = loop.time()
@@ -128,6 +128,8 @@ class Supervisor:
             except* Exception as broken:
                 self.failed.add(kind.name)
                 log.error("agent %s failed and is restarted in %.1f s", kind.name, backoff, exc_info=broken)
+            if stopped():  # what goes wrong while an agent is being stopped takes the place of its cancellation
+                raise asyncio.CancelledError
             if loop.time() - born > STEADY:
                 backoff = FIRST_BACKOFF
             await asyncio.sleep(backoff)

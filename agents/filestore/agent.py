@@ -61,6 +61,7 @@ class FileStore(Agent):
         self._seen: dict[str, float] = {}  # when roots that are not observed were looked at
         self._observed: set[str] = set()
         self._klipper = asyncio.Event()
+        self._life: asyncio.TaskGroup | None = None  # ends before the threads that its tasks need
 
     async def run(self) -> None:
         """Reads the roots, then observes them until cancelled."""
@@ -74,6 +75,7 @@ class FileStore(Agent):
             await self._open_roots()
             self.bus.subscribe(topics.state(printer.OWNER, "server"), self._on_printer)
             async with self._scanner, asyncio.TaskGroup() as tasks:
+                self._life = tasks
                 tasks.create_task(self._gcodes.record.run(), name="filestore: facts")
                 tasks.create_task(self._gcodes.run(), name="filestore: scans")
                 tasks.create_task(self._transfers.run(), name="filestore: transfers")
@@ -82,6 +84,7 @@ class FileStore(Agent):
                 tasks.create_task(self._tidy(), name="filestore: unfinished")
                 tasks.create_task(self._follow_klipper(), name="filestore: klipper")
         finally:
+            self._life = None
             self._roots.close()
             self._disk.close()
 
@@ -134,8 +137,8 @@ class FileStore(Agent):
 
     def _on_mounts(self) -> None:
         """A disk in one of the roots has come or gone."""
-        if self._tasks is not None:
-            self._tasks.create_task(self._watch_roots(), name="filestore: mounts")
+        if self._life is not None:
+            self._life.create_task(self._watch_roots(), name="filestore: mounts")
 
     async def _on_news(self, news: News) -> None:
         found = [done for pair in news.renamed for done in await self._library.renamed(*pair)]
@@ -153,8 +156,8 @@ class FileStore(Agent):
             finally:
                 done.slot.release()
 
-        if self._tasks is not None:
-            self._tasks.create_task(settle(), name="filestore: outside change")
+        if self._life is not None:
+            self._life.create_task(settle(), name="filestore: outside change")
 
     def _on_printer(self, _topic: str, payload: bytes) -> None:
         if payload and loads(payload)["klippy_connected"]:

@@ -494,6 +494,27 @@ def test_an_agent_that_fails_ends_its_calls_with_503_and_is_restarted_alone(run:
     run(scenario())
 
 
+class BadLoser(Agent):
+    """Has a task that fails when it is stopped."""
+
+    name = "bad loser"
+
+    async def run(self) -> None:
+        """As said."""
+        try:
+            await super().run()
+        finally:
+            raise RuntimeError("not now")
+
+
+def test_an_agent_that_fails_while_it_is_stopped_has_stopped(run: Run[None]) -> None:
+    async def main() -> None:
+        async with asyncio.timeout(5), bus_with({}, BadLoser):
+            pass
+
+    run(main())
+
+
 def test_an_agent_in_another_process_is_called_over_its_topics(run: Run[None]) -> None:
     async def scenario() -> None:
         async with lab() as rig:
