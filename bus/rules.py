@@ -68,8 +68,7 @@ def expand(filter: str, who: Identity, *, allowed: bool) -> str | None:
         return None
     levels = filter.split("/")
     unsafe = next(index for index, level in enumerate(levels) if any(is_unsafe(names[p]) for p in PLACE.findall(level)))
-    front = "/".join(levels[:unsafe])
-    return f"{PLACE.sub(lambda found: names[found[1]] or '', front)}/#" if front else "#"
+    return PLACE.sub(lambda found: names[found[1]] or "", "/".join([*levels[:unsafe], "#"]))
 
 
 class _Entry:

@@ -18,6 +18,7 @@ from bus.log_files import index_path, segment_paths
 SEGMENT = 40 << 10
 LOSSES = 1
 """Times per run that the indexes are made again, each by a child process."""
+BEGIN = 1e6  # Unix seconds; jumps must not lead before 1970
 STREAMS = ["jobs", "users", "moves"]
 
 
@@ -25,7 +26,7 @@ class Ticking(Clock):
     """Wall time that goes on by a second at each look."""
 
     def __init__(self) -> None:
-        self.now = 0.0
+        self.now = BEGIN
 
     def wall(self) -> float:
         self.now += 1
@@ -86,7 +87,7 @@ class LogModel(RuleBasedStateMachine):
 
     @rule(time=st.integers(-10, 200))
     def search_a_time(self, time: int) -> None:
-        assert self.memory.before(time) == self.disk.before(time)
+        assert self.memory.before(BEGIN + time) == self.disk.before(BEGIN + time)
 
     @rule()
     def reopen(self) -> None:

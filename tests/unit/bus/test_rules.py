@@ -147,6 +147,7 @@ def test_names_put_into_filters(user: str | None, granted: str | None, denied: s
 def test_an_unsafe_name_on_the_first_level_is_denied_everything() -> None:
     assert expand("{user}/x", Identity("one", Role.CLIENT, "+"), allowed=False) == "#"
     assert expand("{client}/{user}/x", Identity("one", Role.CLIENT, "+"), allowed=False) == "one/#"
+    assert expand("/{user}", Identity("one", Role.CLIENT, None), allowed=False) == "/#"
 
 
 def test_many_clients_and_topics_are_forgotten_and_answered_again(monkeypatch: pytest.MonkeyPatch) -> None:
