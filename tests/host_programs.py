@@ -51,16 +51,19 @@ VIRT = """
 print(script["virtualization"])
 sys.exit(script["virtualization"] == "none")
 """
-PREAMBLE = """#!{python} -IS
-import json, os, sys
+LAUNCHER = """#!/bin/sh
+exec '{python}' -IS '{program}' "$@"
+"""
+PREAMBLE = """import json, os, sys
 with open({folder!r} + "/script.json") as file:
     script = json.load(file)
 arguments = sys.argv[1:]
 with open({folder!r} + "/asked", "a") as file:
     file.write(json.dumps([{name!r}, *arguments]) + "\\n")
 def save():
-    with open({folder!r} + "/script.json", "w") as file:
+    with open({folder!r} + "/script.new", "w") as file:
         json.dump(script, file)
+    os.replace({folder!r} + "/script.new", {folder!r} + "/script.json")
 """
 
 
@@ -73,8 +76,9 @@ class HostPrograms:
         self._script: dict[str, Any] = {"units": units, "password": "", "broken": False, "virtualization": "none"}
         self.set()
         for name, body in {"systemctl": SYSTEMCTL, "sudo": SUDO, "systemd-detect-virt": VIRT}.items():
-            program = self.folder / name
-            program.write_text(PREAMBLE.format(python=sys.executable, folder=str(self.folder), name=name) + body)
+            source, program = self.folder / f"{name}.py", self.folder / name
+            source.write_text(PREAMBLE.format(folder=str(self.folder), name=name) + body)
+            program.write_text(LAUNCHER.format(python=sys.executable, program=source))
             program.chmod(0o755)
 
     @property
@@ -88,7 +92,9 @@ class HostPrograms:
         if file.exists():
             self._script = json.loads(file.read_text())
         self._script.update(behaviour)
-        file.write_text(json.dumps(self._script))
+        new = self.folder / "script.set"
+        new.write_text(json.dumps(self._script))
+        new.replace(file)
 
     def asked(self, program: str) -> list[list[str]]:
         """The arguments of each run."""
