@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 
 P = TypeVar("P", bound=Params)
 R = TypeVar("R")
+F = TypeVar("F", bound=Fold)
 Handler = Callable[..., Any]
 Done = Callable[[bytes | BusError], None]
 
@@ -197,6 +198,9 @@ class Host(Protocol):
 
     async def read_events(self, wanted: Excerpt) -> tuple[Sequence[StoredEvent], int]:
         """Events of an excerpt, and the head of the log."""
+
+    def fold(self, kind: type[F]) -> F:
+        """A fold of the log itself, kept current: what is appended shows in it before the append is done."""
 
     async def fold_state(self, name: str, seq: int | None, time: float | None) -> Any:
         """The state of a fold, now or as it was; raises NotFound."""

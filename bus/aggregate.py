@@ -58,11 +58,12 @@ class Aggregate(Generic[F]):
 
 
 async def restored(kind: type[F], bus: Bus, host: Host | None) -> F:
-    """A fold of one stream as the log gives it: beside the broker its own copy, elsewhere read event by event."""
+    """A fold as the log gives it: beside the broker its own copy, elsewhere read event by event."""
     if host is not None:
         return kind.restored(await host.fold_state(kind.name, None, None))
-    fold, (stream,) = kind(), kind.streams
-    for event in expand(await _history(bus, stream)):
+    fold = kind()
+    events = [event for stream in kind.streams for event in expand(await _history(bus, stream))]
+    for event in sorted(events, key=lambda each: each.seq):
         fold.apply(upcast(event))
     return fold
 

@@ -1,12 +1,14 @@
 """State as what folding the log gives: kept current, restored from snapshots, computed for any moment."""
 
+import asyncio
 import logging
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from heapq import merge
 from pathlib import Path
-from typing import Any, ClassVar, Final, Self
+from typing import Any, ClassVar, Final, Self, TypeVar
 from uuid import UUID
 from zlib import crc32
 
@@ -18,7 +20,9 @@ from .log_checkpoint import CHECKPOINT, expand, whole_stream
 log = logging.getLogger(__name__)
 
 PAGE: Final = 500  # events read at a time
+FIRST: Final = 1  # where a log begins of which nothing was dropped
 SNAPSHOT_EVERY: Final = 2000  # events of its streams between two snapshots of a fold
+SNAPSHOT_SECONDS: Final = 60.0  # at least, between two looks at which are due
 
 Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
 UPCASTERS: dict[str, tuple[str, Upcaster]] = {}
@@ -84,11 +88,18 @@ def advance(
     fold: Fold, source: EventLog, after: Position, *, until: Position | None = None, before: float | None = None
 ) -> None:
     """Applies what the log has after a position, up to a sequence number or a wall time (Unix seconds). Blocks."""
-    for event in history(source, fold.streams) if after == START else _after(source, after):
+    for event in _events(source, fold.streams, after):
         if (until is not None and event.seq > until) or (before is not None and event.time > before):
             return
         if event.stream in fold.streams:
             fold.apply(upcast(event))
+
+
+def _events(source: EventLog, streams: Iterable[str], after: Position) -> Iterator[StoredEvent]:
+    """What some streams need, and maybe more; from the start, what was carried forward is in its place."""
+    if after == START and source.boundaries()[0] > FIRST:
+        return history(source, streams)
+    return _after(source, after)  # a page at a time: a long log does not have to fit into memory
 
 
 def as_of(kind: type[Fold], source: EventLog, *, seq: Position | None = None, time: float | None = None) -> Any:
@@ -96,6 +107,9 @@ def as_of(kind: type[Fold], source: EventLog, *, seq: Position | None = None, ti
     fold = kind()
     advance(fold, source, START, until=seq, before=time)
     return fold.state()
+
+
+F = TypeVar("F", bound=Fold)
 
 
 class Snapshots:
@@ -120,10 +134,10 @@ class Snapshots:
             log.warning("the snapshot of %s is not used: %s", kind.name, error)
         return kind(), START
 
-    def save(self, fold: Fold, seq: Position) -> None:
-        """Replaces the fold's snapshot; a failure costs time at the next start and nothing else."""
-        body = orjson.dumps({"epoch": self._epoch, "seq": seq, "state": fold.state()})
-        path = self._path(type(fold))
+    def save(self, kind: type[Fold], state: Any, seq: Position) -> None:
+        """Replaces a fold's snapshot; a failure costs time at the next start and nothing else."""
+        body = orjson.dumps({"epoch": self._epoch, "seq": seq, "state": state})
+        path = self._path(kind)
         fresh = path.with_suffix(".new")
         try:
             self._folder.mkdir(exist_ok=True)
@@ -133,7 +147,7 @@ class Snapshots:
                 os.fsync(file.fileno())
             fresh.replace(path)
         except OSError as error:
-            log.warning("no snapshot of %s: %s", fold.name, error)
+            log.warning("no snapshot of %s: %s", kind.name, error)
 
     def _path(self, kind: type[Fold]) -> Path:
         return self._folder / f"{kind.name}.{kind.version}.snapshot"
@@ -157,11 +171,29 @@ class Folds:
 
     def restore(self, head: Position) -> None:
         """Brings every fold to the head of the log. Blocks."""
+        behind: dict[Position, list[Fold]] = {}
         for name, kind in self._kinds.items():
-            fold, at = self._snapshots.load(kind, head)
-            advance(fold, self._source, at, until=head)
-            self._folds[name], self._since[name] = fold, 0
+            self._folds[name], at = self._snapshots.load(kind, head)
+            self._since[name] = 0
+            behind.setdefault(at, []).append(self._folds[name])
+        for at, folds in behind.items():
+            self._catch_up(folds, at, head)
         self._head = head
+
+    def _catch_up(self, folds: Sequence[Fold], at: Position, head: Position) -> None:
+        streams = frozenset().union(*(fold.streams for fold in folds))
+        for event in _events(self._source, streams, at):
+            if event.seq > head:
+                return
+            self._take(event, folds)
+
+    def _take(self, event: StoredEvent, folds: Iterable[Fold]) -> list[Fold]:
+        """Applies an event; the folds that have taken it."""
+        found = [fold for fold in folds if event.stream in fold.streams]
+        for fold in found:
+            fold.apply(upcast(event))
+            self._since[fold.name] += 1
+        return found
 
     def feed(self, events: Sequence[StoredEvent]) -> list[Fold]:
         """Applies committed events; the folds that have taken any."""
@@ -170,24 +202,39 @@ class Folds:
             if event.seq <= self._head or event.type == CHECKPOINT:
                 continue
             self._head = event.seq
-            for name, fold in self._folds.items():
-                if event.stream in fold.streams:
-                    fold.apply(upcast(event))
-                    changed[name] = fold
-                    self._since[name] += 1
+            changed |= {fold.name: fold for fold in self._take(event, self._folds.values())}
         return list(changed.values())
 
     def due(self) -> list[str]:
         """Folds whose snapshot is worth replacing."""
         return [name for name, count in self._since.items() if count >= SNAPSHOT_EVERY]
 
-    def save(self, names: Sequence[str] | None = None) -> None:
-        """Writes snapshots of these folds, or of all that have changed. Blocks."""
-        for name in self._folds if names is None else names:
+    def save(self) -> None:
+        """Writes snapshots of all folds that have changed. Blocks."""
+        for name in self._folds:
             if self._since[name]:
-                self._snapshots.save(self._folds[name], self._head)
-                self._since[name] = 0
+                self.snapshot(name)()
+
+    def snapshot(self, name: str) -> Callable[[], None]:
+        """Takes the state of a fold as it is; what comes back writes it, and blocks."""
+        self._since[name] = 0
+        return partial(self._snapshots.save, self._kinds[name], self._folds[name].state(), self._head)
+
+    def fold(self, kind: type[F]) -> F:
+        """A fold itself."""
+        found = self._folds[kind.name]
+        if not isinstance(found, kind):
+            raise TypeError(f"{kind.name} is a fold of another kind")
+        return found
 
     def state(self, name: str) -> Any:
         """The present state of a fold."""
         return self._folds[name].state()
+
+
+async def keep_snapshots(folds: Folds) -> None:
+    """Writes snapshots as they become due, for ever: a start after a kill then has little to read."""
+    while True:
+        await asyncio.sleep(SNAPSHOT_SECONDS)
+        for write in [folds.snapshot(name) for name in folds.due()]:
+            await asyncio.to_thread(write)

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 
@@ -11,7 +11,7 @@ from .agent import Actor, Components, Connection, Watcher
 from .envelope import dumps
 from .errors import InvalidParams, NotFound
 from .exchange import Exchange
-from .fold import Folds, as_of
+from .fold import Fold, Folds, as_of
 from .journal import Journal
 from .log import Excerpt, StoredEvent
 from .message import Message
@@ -21,6 +21,8 @@ from .session import LocalSession
 from .standin import StandIn
 from .supervisor import Supervisor
 from .topics import Topics
+
+F = TypeVar("F", bound=Fold)
 
 
 class BrokerHost:
@@ -113,6 +115,10 @@ class BrokerHost:
         """Events of an excerpt, and the head of the log."""
         return await self._journal.excerpt(wanted), self._journal.head
 
+    def fold(self, kind: type[F]) -> F:
+        """A fold itself, kept current."""
+        return self._folds.fold(kind)
+
     async def fold_state(self, name: str, seq: int | None, time: float | None) -> Any:
         """The state of a fold, now or as it was after an event or at a time; raises NotFound or InvalidParams."""
         kind = self._folds.kinds.get(name)
@@ -163,9 +169,10 @@ class LogPublisher:
         self._journal.on_commit(self._committed)
 
     def _committed(self, events: Sequence[StoredEvent]) -> None:
+        changed = self._folds.feed(events)
         for event in events:
             self._session.publish(self._topics.event(event.stream, event.type), dumps(shown(event)))
-        for fold in self._folds.feed(events):
+        for fold in changed:
             if fold.published:
                 self._publish_fold(fold.name)
         self._publish_head(events[-1].seq)

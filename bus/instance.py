@@ -24,7 +24,7 @@ from .config import PrinterConfig
 from .config_view import shown_configuration
 from .engine import Connection as Wire
 from .exchange import Exchange
-from .fold import Fold, Folds, Snapshots
+from .fold import Fold, Folds, Snapshots, keep_snapshots
 from .host import BrokerHost, LogPublisher, sweeper
 from .journal import Journal, Retention
 from .last_working import Files
@@ -139,6 +139,7 @@ async def running(plan: Plan, program: Program) -> AsyncIterator[str]:
             LogPublisher(
                 session, topics, journal, folds, {kind.name: owner for kind, owner in plan.folds.items()}
             ).start()
+            started.append(tasks.create_task(keep_snapshots(folds), name="snapshots"))
             session.publish(topics.server_status, b'{"server":"online"}', retain=True)
             started += _uplinks(plan, tasks, exchange, router, topics, host)
             bridge = await _bridge(plan, exchange, topics, authenticator, host)

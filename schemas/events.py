@@ -7,6 +7,7 @@ from pydantic import Field
 
 from .announcements import News
 from .base import Model
+from .history import Measured, Status, Totals
 from .webcams import Webcam
 
 
@@ -30,6 +31,7 @@ class Started(Model):
 
     filename: str = Field(description="Relative to the gcodes root.")
     found: bool = Field(False, description="It was already going on when Klipper was connected.")
+    total_duration: float | None = Field(None, description="Seconds since it began; only of one that was found.")
 
 
 class Moved(Model):
@@ -49,6 +51,19 @@ class Ended(Model):
     total_duration: float
     filament_used: float
     message: str = Field(description="Klipper's reason, empty for a print that was completed.")
+    cause: Literal["shutdown", "disconnected"] | None = Field(
+        None, description="What happened to Klipper, where that interrupted the print."
+    )
+    found: bool = Field(False, description="It ended while this program was not there; times are the last known.")
+
+
+class Progressed(Model):
+    """How far a print is; times in seconds, filament in millimetres."""
+
+    filename: str
+    print_duration: float
+    total_duration: float
+    filament_used: float
 
 
 class FileChanged(Model):
@@ -98,6 +113,50 @@ class EntryDismissed(Model):
     entry_id: str
     date: float = Field(description="When, Unix seconds.")
     wake_at: float | None = Field(description="When it returns, Unix seconds; null where it does not.")
+
+
+class JobDescribed(Model):
+    """What is known of a job's file when the job begins."""
+
+    job: int = Field(description="The number of its `job_id`.")
+    filename: str
+    start_time: float
+    metadata: dict[str, Any] = Field(description="As in the history.")
+
+
+class JobMeasured(Model):
+    """What other agents knew of a job when it ended."""
+
+    job: int
+    fields: list[Measured]
+
+
+class JobsDeleted(Model):
+    """Jobs are gone from the history."""
+
+    jobs: list[int] | None = Field(description="Null: all that have ended or are going on.")
+
+
+class TotalsReset(Model):
+    """The totals begin anew, with what another program had counted or with nothing."""
+
+    totals: Totals | None = None
+
+
+class JobImported(Model):
+    """A job of another program's history."""
+
+    job: int = Field(description="The number that it had; it gets a higher one where that is not above all others.")
+    filename: str
+    status: Status
+    start_time: float
+    end_time: float
+    print_duration: float
+    total_duration: float
+    filament_used: float
+    metadata: dict[str, Any]
+    user: str | None
+    auxiliary: list[Measured] = Field([], description="With the totals in which they count.")
 
 
 class Once(Model):
@@ -168,6 +227,7 @@ EVENTS = {
         EventType("print.paused.1", "print", Moved, "The print was paused."),
         EventType("print.resumed.1", "print", Moved, "The print goes on."),
         EventType("print.ended.1", "print", Ended, "The print is over, in one way or another."),
+        EventType("print.progressed.1", "progress", Progressed, "Once a minute while something is printed."),
         EventType("file.changed.1", "files", FileChanged, "A file or folder was changed, here or by somebody else."),
         EventType("file.scanned.1", "files", FileScanned, "A gcode file's metadata was read."),
         EventType("webcam.saved.1", "webcams", WebcamSaved, "A webcam was added or changed through the API."),
@@ -178,6 +238,11 @@ EVENTS = {
         EventType("announcement.withdrawn.1", "announcements", EntryId, "It is not in the feed any more."),
         EventType("announcement.dismissed.1", "announcements", EntryDismissed, "Somebody has read it, or put it off."),
         EventType("announcement.woken.1", "announcements", EntryId, "What was put off is back."),
+        EventType("job.described.1", "history", JobDescribed, "The metadata of a job's file is known."),
+        EventType("job.measured.1", "history", JobMeasured, "A job has ended; what others know about it."),
+        EventType("job.imported.1", "history", JobImported, "A job came from another program."),
+        EventType("jobs.deleted.1", "history", JobsDeleted, "Somebody took jobs out of the history."),
+        EventType("totals.reset.1", "history", TotalsReset, "The totals of the history begin anew."),
         EventType("command.accepted.1", "commands", Accepted, "Somebody asked for a change, and was let."),
         EventType("command.ended.1", "commands", Finished, "The change was made, or failed."),
         EventType("device.plugged.1", "devices", Device, "A USB device, serial port or camera has come."),

@@ -213,7 +213,39 @@ _ENTRY = {
     "feed": "klipper",
 }
 _FEEDS = ["moonraker", "klipper"]
+_JOB = {
+    "job_id": "00001F",
+    "exists": True,
+    "filename": "parts/benchy.gcode",
+    "status": "completed",
+    "start_time": 1760000000.25,
+    "end_time": 1760007560.5,
+    "print_duration": 7321.4,
+    "total_duration": 7560.2,
+    "filament_used": 4123.7,
+    "metadata": {"size": 4926481, "modified": 1760000000.25, "slicer": "PrusaSlicer"},
+    "user": "alice",
+    "started_by": {"user": "alice", "transport": "websocket", "client": "192.168.1.20"},
+    "auxiliary_data": [],
+}
+_TOTALS = {
+    "total_jobs": 31,
+    "total_time": 117480.1,
+    "total_print_time": 113487.9,
+    "total_filament_used": 116157.2,
+    "longest_job": 11665.2,
+    "longest_print": 11348.8,
+}
 EXAMPLES: Mapping[str, Example] = {
+    "server.history.list": Example({"limit": 1, "status": ["completed"]}, {"count": 1, "jobs": [_JOB]}),
+    "server.history.get_job": Example({"uid": "00001F"}, {"job": _JOB}),
+    "server.history.totals": Example({"since": 1760000000}, {"job_totals": _TOTALS, "auxiliary_totals": []}),
+    "server.history.reset_totals": Example(result={"last_totals": _TOTALS, "last_auxiliary_totals": []}),
+    "server.history.delete_job": Example({"uid": "00001F"}, {"deleted_jobs": ["00001F"]}),
+    "server.history.export": Example(
+        {"format": "csv", "limit": 1},
+        {"text": "job_id,status,filename\r\n00001F,completed,parts/benchy.gcode\r\n", "count": 1, "next": None},
+    ),
     "server.files.roots": Example(result=[{"name": "gcodes", "path": "/home/pi/gcodes", "permissions": "rw"}]),
     "server.files.list": Example({"root": "gcodes"}, [{**_FILE, "path": "parts/benchy.gcode"}]),
     "server.files.get_directory": Example(

@@ -70,6 +70,7 @@ class LastPrint(Model):
     total_duration: float | None = None
     filament_used: float | None = Field(None, description="Millimetres.")
     message: str | None = Field(None, description="Why it did not end well.")
+    cause: Literal["shutdown", "disconnected"] | None = Field(None, description="What interrupted it.")
 
 
 class FieldValue(Model):

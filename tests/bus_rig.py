@@ -4,16 +4,16 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 
 from bus.access import AccessRules, Identity, Role
-from bus.agent import Actor, Agent, Connection, Settings, Watcher
+from bus.agent import Actor, Agent, Connection, Watcher
 from bus.audit import Audit
 from bus.errors import NotFound
 from bus.exchange import Exchange
-from bus.fold import Folds, Snapshots
+from bus.fold import Fold, Folds, Snapshots
 from bus.host import LogPublisher
 from bus.journal import Journal
 from bus.log import Excerpt, MemoryLog
@@ -25,6 +25,7 @@ from bus.supervisor import Supervisor
 from bus.topics import Topics
 from schemas import AnyMethod
 
+F = TypeVar("F", bound=Fold)
 PATIENCE = 5.0  # seconds for anything that has to happen
 
 
@@ -138,9 +139,24 @@ class NoHost:
         """No events."""
         return [], 0
 
+    def fold(self, kind: type[F]) -> F:
+        """No fold."""
+        raise NotFound(kind.name)
+
     async def fold_state(self, name: str, seq: int | None, time: float | None) -> Any:
         """No fold."""
         raise NotFound(name)
+
+
+class LogHost(NoHost):
+    """A host that has at least the folds of the log."""
+
+    def __init__(self, folds: Folds) -> None:
+        self._folds = folds
+
+    def fold(self, kind: type[F]) -> F:
+        """A fold of an agent of the rig."""
+        return self._folds.fold(kind)
 
 
 @asynccontextmanager
@@ -155,16 +171,18 @@ async def bus_with(
     journal_log = log or MemoryLog()
     async with Journal(journal_log) as journal, asyncio.TaskGroup() as tasks:
         rig = Rig(journal, methods)
-        folds = Folds(journal_log, Snapshots(data, journal_log.epoch), [])
-        LogPublisher(rig.bus, rig.topics, journal, folds, {}).start()
+        kept = {fold: kind.name for kind in kinds for fold in kind.folds}
+        folds = Folds(journal_log, Snapshots(data, journal_log.epoch), [*kept])
+        folds.restore(journal.head)
+        LogPublisher(rig.bus, rig.topics, journal, folds, {kind.name: owner for kind, owner in kept.items()}).start()
         rig.router.recover(await journal.read(stream="commands", limit=1000))
         rig.exchange.add_listener(on_disconnect=lambda who: rig.router.closed(who.client_id))
         running = [tasks.create_task(rig.router.run(lambda: None), name="router")]
-        supervisor = Supervisor(rig.exchange, rig.topics, data, journal, rig.router, NoHost(), MqttSettings())
+        supervisor = Supervisor(rig.exchange, rig.topics, data, journal, rig.router, LogHost(folds), MqttSettings())
         for name in remote:
             rig.router.expect(name)
         for kind in kinds:
-            running.append(tasks.create_task(supervisor.keep(kind, Settings()), name=kind.name))
+            running.append(tasks.create_task(supervisor.keep(kind, kind.settings_model()), name=kind.name))
         await asyncio.sleep(0.01)
         try:
             yield rig

@@ -226,13 +226,15 @@ class FileStore(Agent):
     async def metadata(self, params: files.FilenameParams, call: Call) -> Raw:
         """Of a file as it is now: one that has changed is read first."""
         location = await self._gcode(params.filename)
-        return _raw(file_metadata(location, await self._gcodes.current(location)))
+        return _raw(file_metadata(location, await self._gcodes.current(location), self._gcodes.last_print(location)))
 
     @implements(files.METASCAN)
     async def metascan(self, params: files.FilenameParams, call: Call) -> Raw:
         """Whatever is known already."""
         location = await self._gcode(params.filename)
-        return _raw(file_metadata(location, await self._gcodes.current(location, again=True)))
+        return _raw(
+            file_metadata(location, await self._gcodes.current(location, again=True), self._gcodes.last_print(location))
+        )
 
     @implements(files.THUMBNAILS)
     async def thumbnails(self, params: files.FilenameParams, call: Call) -> Raw:

@@ -8,6 +8,7 @@ from contextlib import suppress
 
 from bus.agent import Actor, Bus, Host
 from bus.aggregate import restored
+from bus.envelope import loads
 from bus.errors import BusError, Internal, InvalidParams, NotFound, Unprocessable
 from bus.log import JSON
 from bus.record import Record
@@ -16,7 +17,7 @@ from schemas.gcode_metadata import FileMetadata, GcodeMetadata
 
 from .beneath import make_folders, open_beneath
 from .changes import temporary_name
-from .chronicle import CHANGED, SCANNED, STREAM, Known, Metadata
+from .chronicle import CHANGED, HISTORY, PRINTED, SCANNED, STREAM, Known, Metadata
 from .disk import Disk
 from .entries import File
 from .index import has_gcode_suffix
@@ -52,7 +53,8 @@ class Gcodes:
         self.record = Record(bus)
 
     async def restore(self) -> None:
-        """Learns what the log knows."""
+        """Learns what the log knows, and follows which files are printed."""
+        self._bus.subscribe(self._bus.topics.event(HISTORY, PRINTED), self._on_printed)
         self._store = await restored(Metadata, self._bus, self._host)
 
     async def run(self) -> None:
@@ -74,9 +76,13 @@ class Gcodes:
         return known
 
     def listed(self, location: Location, file: File) -> Known | None:
-        """The same with what history would add."""
+        """The same with its last print."""
         known = self.shown(location, file)
-        return None if known is None else {**UNPRINTED, **known}
+        return None if known is None else {**self.last_print(location), **known}
+
+    def last_print(self, location: Location) -> Known:
+        """When a file was printed last, and as which job; nulls for one that was not."""
+        return self._store.prints.get(location.path, UNPRINTED)
 
     async def current(self, location: Location, *, again: bool = False) -> Known:
         """The metadata of a file, which is scanned where that is needed; raises NotFound, InvalidParams, Internal."""
@@ -182,10 +188,14 @@ class Gcodes:
             self._keep(target, metadata)
         return None
 
+    def _on_printed(self, _topic: str, payload: bytes) -> None:
+        self._store.take(PRINTED, loads(payload)["data"])
+        self._library.index.touch(files.GCODES)
 
-def file_metadata(location: Location, known: Known) -> Known:
+
+def file_metadata(location: Location, known: Known, last_print: Known) -> Known:
     """Metadata as it is answered."""
-    shown = FileMetadata.of(GcodeMetadata.model_validate(known), location.path)
+    shown = FileMetadata.of(GcodeMetadata.model_validate(known), location.path, **last_print)
     found: Known = shown.model_dump(mode="json", exclude_unset=True)
     return found
 

@@ -93,6 +93,7 @@ class Klippy(Agent):
             path = self.bus.data / simulation.SOCKET
         self._tunnels.start(path)
         self._remote_methods.start()
+        await self._chronicle.recall(self.host)
         try:
             async with asyncio.TaskGroup() as tasks:
                 if virtual:
@@ -139,6 +140,9 @@ class Klippy(Agent):
             await self._remote_methods.register(link)
             self._on_followed()
             await self._until_lost(link)
+        except asyncio.CancelledError:
+            self._chronicle.leave()
+            raise
         finally:
             link.close()
 

@@ -9,6 +9,7 @@ from bus.log import JSON
 
 STARTED, PAUSED, RESUMED, ENDED = "print.started.1", "print.paused.1", "print.resumed.1", "print.ended.1"
 ACTIVE = ("printing", "paused")
+SLACK = 60.0  # seconds by which the clock of a print may seem to be behind the log's
 
 
 class How(StrEnum):
@@ -66,14 +67,37 @@ class Stats:
         return self.filename == before.filename and self.total_duration >= before.total_duration
 
 
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """A print that the log knows as begun and not as ended, from before this program was started."""
+
+    stats: Stats  # as last seen
+    age: float  # seconds since it began
+
+    def is_now(self, now: Stats) -> bool:
+        """Whether print_stats shows this print, or how it ended."""
+        told = now.active or (now.state in _ENDS and now.state != "standby")
+        return told and now.same_print(self.stats) and (not now.active or now.total_duration + SLACK >= self.age)
+
+
 class PrintWatch:
     """Compares each print_stats with the one before; states between two ticks may have been missed."""
 
     def __init__(self) -> None:
         self._last: Stats | None = None  # None: not seen since Klipper connected
         self._open: Stats | None = None  # the print whose start was reported, as last seen
+        self._unfinished: Unfinished | None = None
         self._paused = False
         self._blind = False
+
+    @property
+    def running(self) -> Stats | None:
+        """The print that is going on, as last seen."""
+        return self._open
+
+    def recall(self, unfinished: Unfinished) -> None:
+        """Says what was printing when this program ended; what Klipper shows first tells what has become of it."""
+        self._unfinished, self._paused = unfinished, unfinished.stats.state == "paused"
 
     def connected(self) -> None:
         """Klipper is there again."""
@@ -85,14 +109,27 @@ class PrintWatch:
             return []
         now, before = Stats.of(status), self._last
         self._last = now
+        facts = self._remembered(now)
         if now.active:
-            return self._running(now, found=before is None)
-        return self._at_rest(now, before)
+            return [*facts, *self._running(now, found=before is None)]
+        return [*facts, *self._at_rest(now, before)]
 
-    def interrupted(self, message: str) -> list[Fact]:
+    def interrupted(self, message: str, cause: str | None = None) -> list[Fact]:
         """Klipper has shut down or is gone; what print_stats says until it connects again means nothing."""
         self._blind = True
-        return [] if self._open is None else [self._end(self._open, How.INTERRUPTED, message)]
+        return [] if self._open is None else [self._end(self._open, How.INTERRUPTED, message, cause=cause)]
+
+    def _remembered(self, now: Stats) -> list[Fact]:
+        """The print of before goes on, has ended well or badly, or nobody knows more than that it does not go on."""
+        unfinished, self._unfinished = self._unfinished, None
+        if unfinished is None:
+            return []
+        if not unfinished.is_now(now):
+            return [self._end(unfinished.stats, How.INTERRUPTED, "", found=True)]
+        if not now.active:
+            return [self._end(now, _ENDS[now.state], now.message, found=True)]
+        self._open = now
+        return []
 
     def _running(self, now: Stats, *, found: bool) -> list[Fact]:
         facts: list[Fact] = []
@@ -116,26 +153,29 @@ class PrintWatch:
             return []
         return [_started(now, found=False), self._end(now, _ENDS.get(now.state, How.ERROR), now.message)]
 
-    def _end(self, stats: Stats, how: How, message: str) -> Fact:
+    def _end(self, stats: Stats, how: How, message: str, *, cause: str | None = None, found: bool = False) -> Fact:
         self._open = None
-        return Fact(
-            ENDED,
-            stats.filename,
-            {
-                "filename": stats.filename,
-                "how": str(how),
-                "print_duration": stats.print_duration,
-                "total_duration": stats.total_duration,
-                "filament_used": stats.filament_used,
-                "message": message,
-            },
-        )
+        data: dict[str, JSON] = {"filename": stats.filename, "how": str(how), **numbers(stats), "message": message}
+        if cause is not None:
+            data["cause"] = cause
+        if found:
+            data["found"] = True
+        return Fact(ENDED, stats.filename, data)
+
+
+def numbers(stats: Stats) -> dict[str, JSON]:
+    """How far a print is: seconds, and millimetres of filament."""
+    return {
+        "print_duration": stats.print_duration,
+        "total_duration": stats.total_duration,
+        "filament_used": stats.filament_used,
+    }
 
 
 def _started(stats: Stats, *, found: bool) -> Fact:
     data: dict[str, JSON] = {"filename": stats.filename}
     if found:
-        data["found"] = True
+        data |= {"found": True, "total_duration": stats.total_duration}
     return Fact(STARTED, stats.filename, data)
 
 

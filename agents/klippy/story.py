@@ -25,7 +25,7 @@ class LastPrint(Fold):
         if event.type in PHASES:
             self._state["state"] = PHASES[event.type]
         elif event.type == "print.ended.1":
-            details = {key: value for key, value in event.data.items() if key != "how"}
+            details = {key: value for key, value in event.data.items() if key not in ("how", "found")}
             self._state |= {**details, "state": event.data["how"], "ended": event.time}
 
     def state(self) -> dict[str, Any]:

@@ -26,6 +26,7 @@ CATALOGUE = {row["rpc"]: row for row in json.loads((DATA / "catalogue.json").rea
 NOTIFICATIONS = {entry["name"] for entry in json.loads((DATA / "notifications.json").read_text())}
 # What the reference has not, or not as a method of its own.
 OURS = {"events.read", "events.state", "events.append", "rpc.discover"}
+OURS |= {"server.history.export"}
 OURS |= {"klippy.tunnel.open", "printer.bed_mesh.dump_mesh"}
 OURS |= {
     f"files.{name}"
@@ -44,6 +45,8 @@ KNOWN = sorted(set(METHODS) - OURS)
 
 Json = dict[str, Any]
 Ask = Callable[[str, Json], Json]
+
+LATEST_JOB = "@job"  # stands for the id of the job that began last
 
 # Valid input per method, in an order in which the printer bears it.
 VALID: dict[str, Json] = {
@@ -112,6 +115,12 @@ VALID: dict[str, Json] = {
     "printer.emergency_stop": {},
     "printer.firmware_restart": {},
     "printer.restart": {},
+    "server.history.list": {"limit": 5, "start": 0, "since": 1.5, "order": "asc", "status": "cancelled,error"},
+    "server.history.totals": {"since": 1.5},
+    "server.history.get_job": {"uid": LATEST_JOB},
+    "server.history.export": {"format": "jsonl", "limit": 2},
+    "server.history.reset_totals": {},
+    "server.history.delete_job": {"all": True},
     "server.restart": {},  # the last one: it ends the connection
 }
 # States that a call leads through, to be awaited before the next one.
@@ -240,6 +249,20 @@ INVALID: list[tuple[str, Json, int]] = [
     ("server.webcams.delete_item", {"name": "nosuch"}, -32601),
     ("server.webcams.test", {}, 400),
     ("server.webcams.test", {"name": "nosuch"}, -32601),
+    ("server.history.list", {"limit": "abc"}, 400),
+    ("server.history.list", {"order": "sideways"}, 400),
+    ("server.history.list", {"since": "nan"}, 400),
+    ("server.history.list", {"start": -1}, 400),
+    ("server.history.list", {"status": "finished"}, 400),
+    ("server.history.totals", {"before": "noon"}, 400),
+    ("server.history.get_job", {}, 400),
+    ("server.history.get_job", {"uid": "0FFFFF"}, -32601),
+    ("server.history.get_job", {"uid": "zzz"}, -32601),
+    ("server.history.delete_job", {}, 400),
+    ("server.history.delete_job", {"uid": "nope"}, -32601),
+    ("server.history.delete_job", {"all": "perhaps"}, 400),
+    ("server.history.export", {"format": "pdf"}, 400),
+    ("server.history.export", {"limit": 0}, 400),
     ("events.read", {"since": -1}, 400),
     ("events.read", {"limit": "many"}, 400),
     ("events.read", {"since_time": "noon"}, 400),
@@ -423,6 +446,9 @@ def test_valid_input_gives_a_result_that_fits_the_schema(program: Program, ask: 
             continue
         if transport == "jsonrpc" and row.flags.connection:
             continue
+        if LATEST_JOB in params.values():
+            (job,) = ask("server.history.list", {"limit": 1})["result"]["jobs"]
+            params = {key: job["job_id"] for key in params}
         answer = ask(name, params)
         assert "result" in answer, (name, answer)
         fits(row, answer["result"])

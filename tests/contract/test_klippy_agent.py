@@ -723,7 +723,7 @@ def test_a_print_found_running_is_told_after_ready(tmp_path: Path) -> None:
         here.wire.status["print_stats"] |= {"filename": "a.gcode", "state": "paused", "total_duration": 9.0}
         await here.wire.listen()
         assert await here.facts("print", 2) == [
-            ("print.started.1", {"filename": "a.gcode", "found": True}),
+            ("print.started.1", {"filename": "a.gcode", "found": True, "total_duration": 9.0}),
             ("print.paused.1", {"filename": "a.gcode"}),
         ]
         kinds = [event.type for _, event in here.bus.events]

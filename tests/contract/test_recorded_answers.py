@@ -1,4 +1,4 @@
-"""What a reference server answered about printer and server, against our answers: codes, shapes and types."""
+"""What a reference server answered, against our answers: codes, shapes and types."""
 
 import json
 import re
@@ -35,6 +35,8 @@ def where(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Addresses]:
         until(lambda: bool(get(found, "/server/info")["klippy_state"] == "ready"))
         get(found, "/printer/gcode/script?script=M118%20an%20empty%20console%20has%20no%20shape", post=True)
         until(lambda: bool(get(found, "/server/gcode_store")["gcode_store"]))
+        get(found, "/printer/print/start?filename=demo.gcode", post=True)
+        until(lambda: bool(get(found, "/server/history/totals")["job_totals"]["total_jobs"] == 1))
         yield found
 
 
@@ -78,10 +80,11 @@ def over_websocket(where: Addresses) -> Iterator[Ask]:
 BY = TRANSPORTS | {"websocket": over_websocket}
 
 
+@pytest.mark.parametrize("area", ["printer", "history"])
 @pytest.mark.parametrize("transport", ["websocket", "mqtt", "unix"])
-def test_requests_are_answered_as_recorded(where: Addresses, transport: str) -> None:
+def test_requests_are_answered_as_recorded(where: Addresses, transport: str, area: str) -> None:
     with contextmanager(BY[transport])(where) as ask:
-        for exchange in recorded("printer_rpc.jsonl"):
+        for exchange in recorded(f"{area}_rpc.jsonl"):
             answer = ask(exchange["method"], exchange["params"])
             if "error" in exchange:
                 assert answer.get("error", {}).get("code") == exchange["error"]["code"], (exchange, answer)

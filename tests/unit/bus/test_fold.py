@@ -102,6 +102,23 @@ def test_folds_are_restored_from_snapshots_and_follow_commits(tmp_path: Path) ->
     assert second.state("words") == first.state("words") == {"counts": {"a": 1, "b": 1, "c": 1}, "last": 3}
 
 
+def test_what_had_to_be_read_at_the_start_is_worth_a_snapshot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folding, "SNAPSHOT_EVERY", 3)
+    log = MemoryLog(Ticking())
+    filled(log, [("a", "left"), ("b", "other"), ("b", "right"), ("c", "left")])
+    folds = Folds(log, Snapshots(tmp_path, log.epoch), [Words])
+    folds.restore(log.head())
+    assert folds.due() == ["words"]
+    write = folds.snapshot("words")
+    log.append("left", [NewEvent("word.said.1", {"word": "d"})], append_id=uuid4())
+    folds.feed(log.read(4))  # after the state was taken and before it is written
+    write()
+    again = Folds(log, Snapshots(tmp_path, log.epoch), [Words])
+    again.restore(log.head())
+    assert again.state("words") == folds.fold(Words).state()
+    assert (folds.due(), again.due()) == ([], [])
+
+
 @pytest.mark.parametrize("content", [b"", b"rubbish", b"00000000{}", b"deadbeef[1]"])
 def test_a_damaged_snapshot_is_not_used(tmp_path: Path, content: bytes) -> None:
     log = MemoryLog(Ticking())

@@ -2,10 +2,11 @@
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.klippy.prints import ENDED, PAUSED, RESUMED, STARTED, Fact, PrintWatch
+from agents.klippy.prints import ENDED, PAUSED, RESUMED, STARTED, Fact, PrintWatch, Stats, Unfinished
 
 
 def stats(state: str, filename: str = "a.gcode", total: float = 0.0, **more: Any) -> dict[str, Any]:
@@ -87,7 +88,7 @@ def test_what_had_ended_before_we_came_is_not_told() -> None:
 def test_a_print_found_running_is_marked() -> None:
     watch = PrintWatch()
     (fact,) = watch.observe(stats("printing", total=60))
-    assert (fact.kind, fact.data) == (STARTED, {"filename": "a.gcode", "found": True})
+    assert (fact.kind, fact.data) == (STARTED, {"filename": "a.gcode", "found": True, "total_duration": 60.0})
     assert watch.observe(stats("printing", total=61)) == []
 
 
@@ -107,6 +108,47 @@ def test_an_interruption_ends_the_print_once_and_what_follows_means_nothing() ->
     assert watch.observe(stats("error", total=4)) == watch.interrupted("gone") == []
     watch.connected()
     assert told(watch.observe(stats("printing", total=9))) == [START]
+
+
+def recalled(*seen: dict[str, Any], state: str = "printing", total: float = 100, age: float = 120) -> list[Fact]:
+    """What is told after a start of the program in the middle of a print of `a.gcode`."""
+    watch = PrintWatch()
+    watch.recall(Unfinished(Stats.of(stats(state, total=total, print_duration=90, filament_used=8)), age))
+    return [fact for status in seen for fact in watch.observe(status)]
+
+
+def test_a_print_that_goes_on_while_the_program_is_away_is_one_print() -> None:
+    facts = recalled(stats("printing", total=130), stats("complete", total=140))
+    assert [(fact.kind, fact.data.get("found")) for fact in facts] == [(ENDED, None)]
+
+
+def test_a_pause_while_the_program_was_away_is_told() -> None:
+    assert told(recalled(stats("paused", total=130))) == [PAUSE]
+    assert told(recalled(stats("printing", total=130), state="paused")) == [RESUME]
+    assert told(recalled(stats("paused", total=130), state="paused")) == []
+
+
+@pytest.mark.parametrize("state", ["complete", "cancelled", "error"])
+def test_a_print_that_ended_while_the_program_was_away_ended_so(state: str) -> None:
+    (fact,) = recalled(stats(state, total=300, print_duration=250))
+    assert (fact.data["how"], fact.data["total_duration"]) == (state.replace("complete", "completed"), 300)
+    assert fact.data["found"]
+
+
+@pytest.mark.parametrize(
+    "found",
+    [IDLE, stats("complete", "b.gcode", 300), stats("complete", total=50), stats("standby", "a.gcode", 300)],
+    ids=["restarted", "another file", "another print", "only selected"],
+)
+def test_a_print_of_which_nothing_is_left_was_interrupted_with_what_was_known(found: dict[str, Any]) -> None:
+    (fact,) = recalled(found)
+    assert (fact.data["how"], fact.data["total_duration"], fact.data["filament_used"]) == ("interrupted", 100, 8)
+
+
+def test_the_same_file_begun_anew_while_the_program_was_away_is_another_print() -> None:
+    facts = recalled(stats("printing", total=150), age=10_000)
+    assert told(facts) == [(ENDED, "a.gcode", "interrupted"), START]
+    assert facts[1].data["found"]
 
 
 any_stats = st.fixed_dictionaries(

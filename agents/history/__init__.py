@@ -1,0 +1,5 @@
+"""The history agent."""
+
+from .agent import History
+
+__all__ = ["History"]
