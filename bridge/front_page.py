@@ -1,7 +1,6 @@
 """The page at /: for somebody who opens the server's address in a browser, what it is and whether it lets them in."""
 
 import asyncio
-import html
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -69,4 +68,6 @@ class FrontPage:
 
 
 def _safe(text: str) -> str:
+    import html  # its table of entities takes half a megabyte, and few open this page
+
     return html.escape(text)

@@ -3,11 +3,10 @@
 import logging
 from collections.abc import Callable
 
-from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
-from starlette.routing import Route
+from starlette.routing import Route, Router
 from starlette.types import Receive, Scope, Send
 
 from bus.errors import BusError, Internal, InvalidParams, MethodNotAllowed, NotFound
@@ -33,11 +32,17 @@ class Rest:
             Route("/server/redirect", _redirecting(gate)),
             *page_routes(settings.prefix),
         ]
-        handlers = {BusError: _wrong, HTTPException: _refused, Exception: _failed}
-        self._app = Starlette(routes=routes, exception_handlers=handlers)
+        self._router = Router(routes)  # an application around it would bring middleware that is not needed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._app(scope, receive, send)
+        scope["app"] = self._router  # it then raises what it refuses
+        try:
+            await self._router(scope, receive, send)
+        except (BusError, HTTPException) as error:
+            await _shown(_error(error))(scope, receive, send)
+        except Exception:
+            log.exception("%s failed", scope["path"])
+            await _shown(Internal("Internal error"))(scope, receive, send)
 
 
 def _redirecting(gate: Gate) -> Callable[[Request], Response]:
@@ -52,18 +57,10 @@ def _redirecting(gate: Gate) -> Callable[[Request], Response]:
     return redirect
 
 
-def _wrong(_: Request, error: Exception) -> Response:
-    return _shown(error if isinstance(error, BusError) else Internal("Internal error"))
-
-
-def _refused(_: Request, error: Exception) -> Response:
-    missing = isinstance(error, HTTPException) and error.status_code == NOT_FOUND
-    return _shown(NotFound("Not Found") if missing else MethodNotAllowed("Method Not Allowed"))
-
-
-def _failed(request: Request, error: Exception) -> Response:
-    log.error("%s failed", request.url.path, exc_info=error)
-    return _shown(Internal("Internal error"))
+def _error(error: BusError | HTTPException) -> BusError:
+    if isinstance(error, BusError):
+        return error
+    return NotFound("Not Found") if error.status_code == NOT_FOUND else MethodNotAllowed("Method Not Allowed")
 
 
 def _shown(error: BusError) -> Response:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from schemas.services import ProviderName
 
+from . import supervisord_place
 from .allowed import Allowed
 from .provider import Power, Provider, Unreachable
 from .settings import MachineSettings
@@ -27,6 +28,9 @@ async def choose(settings: MachineSettings, allowed: Allowed, sudo: Sudo) -> tup
     if not _has_bus():
         faults.append("there is no system bus")
         del makers["systemd_dbus"]
+    if not supervisord_place.is_known(settings.supervisord_config_path):
+        faults.append(supervisord_place.UNKNOWN)
+        del makers["supervisord_cli"]
     for make in makers.values():
         provider = make()
         fault = await _fault(provider)

@@ -18,14 +18,13 @@ from bus.errors import HostError, Refused, Unavailable
 from schemas.machine import UnitState
 from schemas.services import ProviderName
 
+from . import supervisord_place
 from .allowed import Allowed
 from .provider import Power, Rights, States, Unreachable, Verb
 
 LOOK_SECONDS = 5.0  # between two looks
 ANSWER_SECONDS = 5.0
 CHANGE_SECONDS = 100.0  # it answers when a program has started, or has ended
-PLACES = ("/etc/supervisor/supervisord.conf", "/etc/supervisord.conf", "/usr/local/etc/supervisord.conf")
-OURS = "SUPERVISOR_SERVER_URL"  # in the environment of programs that supervisord runs
 BAD_NAME, ALREADY_STARTED, NOT_RUNNING = 10, 60, 70
 ACTIVE: Mapping[str, str] = {  # in the words of systemd, which are those that front ends know
     "RUNNING": "active",
@@ -56,16 +55,14 @@ class Server:
     @classmethod
     def find(cls, config: Path | None) -> "Server":
         """From the given file, from a file where one usually is, or from our own environment; raises Unreachable."""
-        usual = (path for path in map(Path, PLACES) if path.is_file())
-        path = config or next(usual, None)
-        url = urlsplit(os.environ.get(OURS, ""))
+        path, url = supervisord_place.configuration(config), urlsplit(supervisord_place.url())
         if path is not None:
             return _configured(path)
         if url.scheme == "unix":
             return cls(url.path)
         if url.scheme == "http":
             return cls(None, url.netloc)
-        raise Unreachable("No configuration of supervisord is found")
+        raise Unreachable(supervisord_place.UNKNOWN)
 
 
 class Supervisord:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from agents.machine import Machine, agent, supervisord, systemctl
+from agents.machine import Machine, agent, supervisord, supervisord_place, systemctl
 from agents.machine.settings import MachineSettings
 from bus.errors import HostError, Refused, Unavailable
 from schemas import AnyMethod
@@ -37,7 +37,7 @@ def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(supervisord, "LOOK_SECONDS", 0.05)
     monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", f"unix:path={tmp_path}/nothing")
     monkeypatch.delenv("SUPERVISOR_SERVER_URL", raising=False)
-    monkeypatch.setattr(supervisord, "PLACES", ())
+    monkeypatch.setattr(supervisord_place, "PLACES", ())
     (tmp_path / "empty").mkdir()
 
 

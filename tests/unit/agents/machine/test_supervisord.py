@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from agents.machine import supervisord
+from agents.machine import supervisord_place
 from agents.machine.provider import Unreachable
 from agents.machine.supervisord import Server
 
 
 @pytest.fixture(autouse=True)
 def nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervisord, "PLACES", ())
+    monkeypatch.setattr(supervisord_place, "PLACES", ())
     monkeypatch.delenv("SUPERVISOR_SERVER_URL", raising=False)
 
 
