@@ -152,7 +152,7 @@ class Bridge:
         self._clients.restored()
 
     def _check(self, request: Request) -> None:
-        self._gate.check_page(request.seen, request.verb)
+        self._gate.pages.check_change(request.seen, request.verb)
 
     async def _ping(self) -> None:
         while True:

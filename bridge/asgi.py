@@ -3,24 +3,22 @@
 import logging
 from collections.abc import Awaitable, Callable
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bus.errors import BusError, Internal, MethodNotAllowed
+from bus.web_pages import SAFE
 
 from .answers import HTML, JSON, failure, preflight, respond, respond_early, success
 from .auth import Gate, Seen, watched
-from .replies import Header, Reply
+from .cors import NOT_KEPT, SAFE_ANSWER, Header, permission, sharing
+from .replies import Reply
 from .requests import Request
 from .routes import Endpoint, Routes, Streaming, Verbs
 
 log = logging.getLogger(__name__)
 
-CORS_METHODS = (b"access-control-allow-methods", b"GET, POST, PUT, DELETE, OPTIONS")
-CORS_HEADERS = (
-    b"access-control-allow-headers",
-    b"Origin, Accept, Content-Type, X-Requested-With, X-CRSF-Token, Authorization, X-Access-Token, X-Api-Key",
-)
 TOO_LARGE = 413
+NO_SUCH_VERB = 405
 NOWHERE = "//"  # a path that no route has
 
 JsonRpc = Callable[[Request], Awaitable[bytes]]
@@ -47,20 +45,28 @@ class Application:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._prefix:
             scope["path"] = _below(self._prefix, scope["path"])
+        seen = watched(scope["headers"])
+        shared = sharing(self._gate.pages, seen)
+        permitted = permission(shared, seen) if scope["method"] == "OPTIONS" else None
+        if permitted is not None:
+            return await preflight(send, *permitted)
         verbs = self._routes.find(scope["path"])
         if verbs is None:
-            return await self._rest(scope, receive, send)
-        seen = watched(scope["headers"])
-        shared = self._sharing(seen)
+            return await self._rest(scope, receive, _adding(send, (*SAFE_ANSWER, *shared)))
+        return await self._answer(verbs, scope, receive, send, seen, (*SAFE_ANSWER, *shared))
+
+    async def _answer(
+        self, verbs: Verbs, scope: Scope, receive: Receive, send: Send, seen: Seen, shared: tuple[Header, ...]
+    ) -> None:
         try:
             endpoint = verbs.get(scope["method"])
             if endpoint is None:
-                return await self._other(scope["method"], verbs, shared, send)
+                raise MethodNotAllowed("Method Not Allowed")
             if isinstance(endpoint, Streaming):
-                return await self._stream(endpoint, scope, receive, send, seen, shared)
-            body = await self._answer(endpoint, scope, receive, seen)
+                return await self._stream(endpoint, scope, receive, Reply(send, shared), seen)
+            body = await self._result(endpoint, scope, receive, seen)
             kind = JSON if body else HTML  # the reference server's type for an empty answer
-            return await respond(send, 200, body, *shared, kind=kind)
+            return await respond(send, 200, body, NOT_KEPT, *shared, kind=kind)
         except Interrupted:
             raise  # the server cuts the connection: the client sees that something is missing
         except BusError as error:
@@ -70,46 +76,46 @@ class Application:
             status, body = failure(Internal("Internal error"))
         if status == TOO_LARGE:
             return await respond_early(send, receive, status, body, *shared)
+        if status == NO_SUCH_VERB:
+            shared = (*shared, (b"allow", ", ".join(sorted(verbs)).encode()))
         return await respond(send, status, body, *shared)
 
     def _request(self, scope: Scope, receive: Receive, seen: Seen) -> Request:
+        """A request that may be answered; raises Forbidden and Unauthenticated."""
+        self._gate.pages.check_host(seen)
+        if scope["method"] not in SAFE:
+            self._gate.pages.check_change(seen, scope["method"])
         client = scope["client"]
         return Request(scope, receive, seen, self._gate.admit(client[0] if client else "", seen))
 
-    async def _stream(
-        self, endpoint: Streaming, scope: Scope, receive: Receive, send: Send, seen: Seen, shared: tuple[Header, ...]
-    ) -> None:
+    async def _stream(self, endpoint: Streaming, scope: Scope, receive: Receive, reply: Reply, seen: Seen) -> None:
         """An endpoint that reads or writes a body of any length; what fails once the answer has begun cuts it off."""
-        request, reply = self._request(scope, receive, seen), Reply(send, shared)
         try:
-            if endpoint.changes:
-                self._gate.check_page(seen, request.verb)
-            await endpoint.answer(request, reply)
+            await endpoint.answer(self._request(scope, receive, seen), reply)
         except BusError as error:
             if reply.started:
                 raise Interrupted(error.message) from error
             if not endpoint.changes:
                 raise
-            await request.fail(error, reply)
+            await reply.fail(error, receive)
 
-    async def _answer(self, endpoint: Endpoint, scope: Scope, receive: Receive, seen: Seen) -> bytes:
+    async def _result(self, endpoint: Endpoint, scope: Scope, receive: Receive, seen: Seen) -> bytes:
         request = self._request(scope, receive, seen)
         if endpoint is self._jsonrpc:
-            self._gate.check_page(seen, request.verb)
             return await endpoint(request)
         return success(await endpoint(request))
 
-    def _sharing(self, seen: Seen) -> tuple[Header, ...]:
-        origin = seen.get(b"origin")
-        if origin is None or not self._gate.shares(origin):
-            return ()
-        return ((b"access-control-allow-origin", origin), (b"vary", b"Origin"))
 
-    async def _other(self, verb: str, verbs: Verbs, shared: tuple[Header, ...], send: Send) -> None:
-        if verb == "OPTIONS" and shared:
-            return await preflight(send, *shared, CORS_METHODS, CORS_HEADERS)
-        status, body = failure(MethodNotAllowed("Method Not Allowed"))
-        return await respond(send, status, body, *shared, (b"allow", ", ".join(sorted(verbs)).encode()))
+def _adding(send: Send, headers: tuple[Header, ...]) -> Send:
+    """Sends these headers along, except those that the answer has."""
+
+    async def adding(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            there = {name for name, _ in message["headers"]}
+            message["headers"] = [*message["headers"], *(each for each in headers if each[0] not in there)]
+        await send(message)
+
+    return adding
 
 
 def _below(prefix: str, path: str) -> str:

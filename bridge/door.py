@@ -4,9 +4,9 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 
-from bus.errors import BusError, Forbidden, NotFound, Unavailable
+from bus.errors import BusError, NotFound, Unavailable
 
-from .auth import Gate, Seen, watched
+from .auth import Gate, watched
 from .clients import Clients, actor
 from .handshake import Handshake, acceptance, parse, refusal
 from .mqtt_socket import SUBPROTOCOL, MqttFactory, MqttSocket
@@ -49,8 +49,9 @@ class Door:
             handshake = parse(request)
             seen = watched(handshake.headers)
             talk = self._path(handshake)
+            self._gate.pages.check_socket(seen)
             address = self._gate.admit(wire.peer, seen)
-            self._check(address, seen)
+            self._check_room(address)
         except BusError as error:
             self.counters["refused"] += 1
             wire.refuse(refusal(error))
@@ -106,10 +107,7 @@ class Door:
             return self._enter_tunnel
         raise NotFound("Not Found")
 
-    def _check(self, address: str, seen: Seen) -> None:
-        origin = seen.get(b"origin")
-        if origin is not None and not self._gate.is_origin(origin, seen):
-            raise Forbidden("Web pages from elsewhere may not connect; list their origin under 'cors_domains'")
+    def _check_room(self, address: str) -> None:
         settings = self._settings
         if (
             len(self._open) >= settings.max_websockets

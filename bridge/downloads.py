@@ -70,7 +70,6 @@ class Downloads:
         headers += [
             (b"content-type", kind.encode()),
             (b"content-disposition", disposition(download.name)),
-            (b"x-content-type-options", b"nosniff"),
         ]
         body = request.verb != "HEAD"
         await reply.start(status, *headers, length=part.end - part.start, body=body)

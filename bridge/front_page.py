@@ -50,7 +50,9 @@ class FrontPage:
     async def _seen_from_inside(self, request: Request) -> tuple[dict[str, str], list[str]]:
         """Facts and warnings for a caller with access; raises BusError."""
         client = request.client
-        address = self._gate.admit(client.host if client else "", watched(request.scope["headers"]))
+        seen = watched(request.scope["headers"])
+        self._gate.pages.check_host(seen)
+        address = self._gate.admit(client.host if client else "", seen)
         body = await self._commands.run(server.INFO.name, b'{"raw":true}', actor("http", address))
         info: dict[str, Any] = orjson.loads(body)
         domains = ", ".join(self._settings.cors_domains)

@@ -5,8 +5,7 @@ from starlette.types import Receive, Send
 from bus.errors import BusError
 
 from .answers import JSON, failure, respond, respond_early
-
-Header = tuple[bytes, bytes]
+from .cors import Header
 
 
 class Reply:

@@ -6,12 +6,11 @@ from collections.abc import AsyncIterator
 from starlette.types import Receive, Scope
 
 from bus.envelope import MAX_REQUEST
-from bus.errors import BusError, InvalidParams, TooLarge
+from bus.errors import InvalidParams, TooLarge
 
 from .arguments import Arguments
 from .auth import Seen
 from .clients import actor
-from .replies import Reply
 
 BODY_SECONDS = 30.0  # for a whole body to arrive
 SILENCE = 60.0  # seconds without a byte, after which a long body is given up
@@ -73,10 +72,6 @@ class Request:
         """Waits until the client has gone; only for requests whose body does not matter."""
         while (await self._receive())["type"] != "http.disconnect":
             pass
-
-    async def fail(self, error: BusError, reply: Reply) -> None:
-        """Answers with an error while the body may still be arriving."""
-        await reply.fail(error, self._receive)
 
     @property
     def bare(self) -> bool:

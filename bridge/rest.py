@@ -10,9 +10,10 @@ from starlette.routing import Route, Router
 from starlette.types import Receive, Scope, Send
 
 from bus.errors import BusError, Internal, InvalidParams, MethodNotAllowed, NotFound
+from bus.web_pages import origin_of
 
 from .answers import failure
-from .auth import Gate, origin_of
+from .auth import Gate
 from .commands import Commands
 from .front_page import FrontPage
 from .pages import page_routes
@@ -50,7 +51,7 @@ def _redirecting(gate: Gate) -> Callable[[Request], Response]:
         """To a page of a configured origin, and nowhere else."""
         url = request.query_params.get("url", "")
         origin = origin_of(url)
-        if origin is None or not gate.is_configured(origin):
+        if origin is None or not gate.pages.is_configured(origin):
             raise InvalidParams("url must be a page of an origin that is listed under 'cors_domains'")
         return RedirectResponse(url, 302)
 

@@ -6,6 +6,8 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, IPvAnyNetwork, model_validator
 
+from bus.web_pages import domain_fault
+
 PREFIX = re.compile(r"[A-Za-z0-9_.~-]+(/[A-Za-z0-9_.~-]+)*")
 
 
@@ -15,6 +17,16 @@ def _prefix(text: str) -> str:
     if not PREFIX.fullmatch(bare) or {".", ".."} & {*bare.split("/")}:
         raise ValueError("expected a path such as 'printer1', of letters, digits and . _ ~ -")
     return f"/{bare}"
+
+
+def _domain(pattern: str) -> str:
+    fault = domain_fault(pattern)
+    if fault is not None:
+        raise ValueError(fault)
+    return pattern
+
+
+Domain = Annotated[str, AfterValidator(_domain)]
 
 
 class OctoPrintSettings(BaseModel):
@@ -48,8 +60,8 @@ class BridgeSettings(BaseModel):
     )
     trusted_clients: tuple[IPvAnyNetwork, ...] = Field((), description="Addresses and ranges with full rights.")
     proxies: tuple[IPvAnyNetwork, ...] = Field((), description="Reverse proxies whose forwarding headers are believed.")
-    cors_domains: tuple[str, ...] = Field(
-        (), description="Origins of other web pages, `*` matches anything; none is off."
+    cors_domains: tuple[Domain, ...] = Field(
+        (), description="Origins of other web pages, `*` matches anything but a top level; none is off."
     )
     hosts: tuple[str, ...] = Field((), description="More names under which this server is reached.")
     max_websockets: int = Field(500, ge=1, description="Open websockets in total.")

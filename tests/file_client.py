@@ -31,7 +31,7 @@ def request(where: Addresses, verb: str, path: str, body: bytes | None = None, *
     connection = http.client.HTTPConnection(url.hostname or "", url.port, timeout=30)
     try:
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
-        connection.putrequest(verb, path, skip_accept_encoding=True)
+        connection.putrequest(verb, path, skip_host="Host" in sent, skip_accept_encoding=True)
         for name, value in sent.items():
             connection.putheader(name, value)
         if body is not None and "Content-Length" not in sent:
