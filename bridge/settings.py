@@ -6,7 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, IPvAnyNetwork, model_validator
 
-from bus.web_pages import domain_fault
+from bus.web_pages import Domain
 
 PREFIX = re.compile(r"[A-Za-z0-9_.~-]+(/[A-Za-z0-9_.~-]+)*")
 
@@ -17,16 +17,6 @@ def _prefix(text: str) -> str:
     if not PREFIX.fullmatch(bare) or {".", ".."} & {*bare.split("/")}:
         raise ValueError("expected a path such as 'printer1', of letters, digits and . _ ~ -")
     return f"/{bare}"
-
-
-def _domain(pattern: str) -> str:
-    fault = domain_fault(pattern)
-    if fault is not None:
-        raise ValueError(fault)
-    return pattern
-
-
-Domain = Annotated[str, AfterValidator(_domain)]
 
 
 class OctoPrintSettings(BaseModel):

@@ -8,6 +8,8 @@ from enum import IntEnum, StrEnum
 from functools import lru_cache
 from typing import Protocol
 
+from .web_pages import is_loopback
+
 
 class Role(StrEnum):
     """What a client is to the instance; everything that is not ours is a `CLIENT`."""
@@ -20,7 +22,10 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """An authenticated client; `transport` is `local`, `mqtt` or `mqtt+ws`, `roles` are those rule files may name."""
+    """An authenticated client; `transport` is `local`, `mqtt` or `mqtt+ws`, `roles` are those rule files may name.
+
+    `confided`: nobody on the way can listen.
+    """
 
     client_id: str
     role: Role
@@ -28,6 +33,7 @@ class Identity:
     address: str = ""
     transport: str = "mqtt"
     roles: tuple[str, ...] = ()
+    confided: bool = False
 
 
 class Refusal(IntEnum):
@@ -40,15 +46,28 @@ class Refusal(IntEnum):
     NOT_AUTHORIZED = 5
 
 
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """An encrypted wire; `name` is the common name in a client certificate that an authority of the listener signed."""
+
+    name: str | None = None
+
+
 @dataclass(slots=True)
 class Login:
-    """What a CONNECT packet and its socket say about the client; nothing of it is verified."""
+    """What a CONNECT packet and its socket say about the client; only the name in `tls` is verified."""
 
     client_id: str
     user: str | None
     password: bytes | None
     address: str
     transport: str
+    tls: Tls | None = None
+
+    @property
+    def confided(self) -> bool:
+        """Whether nobody on the way can listen: the wire is encrypted, or does not leave this machine."""
+        return self.tls is not None or not self.address or is_loopback(self.address)
 
 
 class Authenticator(Protocol):
@@ -92,7 +111,7 @@ class TrustedNetworks:
         role = _role(login)
         if role is Role.CLIENT and client_id_fault(login.client_id):
             return Refusal.CLIENT_ID
-        return Identity(login.client_id, role, login.user, login.address, login.transport)
+        return Identity(login.client_id, role, login.user, login.address, login.transport, confided=login.confided)
 
     def trusts(self, address: str) -> bool:
         """Whether this host is let in without credentials."""

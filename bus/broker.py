@@ -3,6 +3,8 @@
 import asyncio
 import logging
 import ssl
+from functools import partial
+from http import HTTPStatus
 from types import TracebackType
 from typing import Self
 
@@ -10,12 +12,15 @@ import amqtt.broker
 import websockets.asyncio.server as websockets
 from amqtt.contexts import BrokerConfig, ListenerConfig, ListenerType
 from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
 from .access import Authenticator
+from .errors import Forbidden
 from .exchange import Exchange
 from .listeners import BrokerSettings, Listener
-from .sockets import SocketProtocol, notice_dead_peers
+from .sockets import SocketProtocol, notice_dead_peers, tls_of
+from .web_pages import WebPages, is_loopback
 from .websocket import PACKETS_PER_MESSAGE, SUBPROTOCOL, carry
 
 # amqtt wants a listener of this name, from which the others inherit; one without an address is not started.
@@ -98,6 +103,7 @@ class Broker(amqtt.broker.Broker):  # type: ignore[misc]  # amqtt is not marked 
         return SocketProtocol(self._exchange, self._authenticator)
 
     async def _serve_websockets(self, listener: Listener, context: ssl.SSLContext | None) -> websockets.Server:
+        pages = WebPages(listener.origins, listener.hosts, is_loopback)
         return await websockets.serve(
             self._on_websocket,
             listener.host,
@@ -108,11 +114,13 @@ class Broker(amqtt.broker.Broker):  # type: ignore[misc]  # amqtt is not marked 
             max_size=PACKETS_PER_MESSAGE * self._exchange.limits.packet_bytes,
             open_timeout=self._exchange.limits.first_packet_seconds,
             ping_interval=None,
+            process_request=partial(_judge, pages),
         )
 
     async def _on_websocket(self, websocket: websockets.ServerConnection) -> None:
         peer = websocket.remote_address
-        await carry(self._exchange, self._authenticator, _Wire(websocket), peer[0] if isinstance(peer, tuple) else "")
+        address = peer[0] if isinstance(peer, tuple) else ""
+        await carry(self._exchange, self._authenticator, _Wire(websocket), address, tls_of(websocket.transport))
 
     async def _start_unix_listeners(self) -> None:
         for listener in self._settings.listeners.values():
@@ -126,6 +134,16 @@ class Broker(amqtt.broker.Broker):  # type: ignore[misc]  # amqtt is not marked 
 
     async def _session_monitor(self) -> None:
         """Sessions are the exchange's; amqtt has none to expire."""
+
+
+def _judge(pages: WebPages, websocket: websockets.ServerConnection, request: Request) -> Response | None:
+    """Refuses what a foreign web page opens."""
+    names = ((name, request.headers.get_all(name)) for name in ("Host", "Origin"))
+    try:
+        pages.check_socket({name.lower().encode(): ", ".join(found).encode() for name, found in names if found})
+    except Forbidden as refused:
+        return websocket.respond(HTTPStatus.FORBIDDEN, f"{refused.message}\n")
+    return None
 
 
 class _Wire:

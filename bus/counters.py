@@ -21,6 +21,7 @@ class Counters:
     connections_over_limit: int = 0
     connections_over_address_limit: int = 0
     first_packet_timeouts: int = 0
+    silent_cut: int = 0
     keep_alive_timeouts: int = 0
     packets_too_large: int = 0
     protocol_errors: int = 0

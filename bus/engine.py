@@ -8,7 +8,7 @@ from functools import partial
 from time import perf_counter
 
 from . import packets
-from .access import Authenticator, Identity, Login, Refusal
+from .access import Authenticator, Identity, Login, Refusal, Tls
 from .client_session import ClientSession
 from .commits import Line
 from .conversation import Conversation
@@ -55,6 +55,7 @@ class Connection(Line):
         close: Callable[[], None],
         address: str,
         transport: str = "mqtt",
+        tls: Tls | None = None,
         queued: Callable[[], int] = _nothing_queued,
         pause: Callable[[bool], None] = _keep_feeding,
     ) -> None:
@@ -70,6 +71,7 @@ class Connection(Line):
         self._pause = pause
         self._address = address
         self._transport = transport
+        self._tls = tls
         self._limits = exchange.limits
         self._counters = exchange.counters
         self._frames = Frames(exchange.limits.first_packet_bytes)
@@ -268,8 +270,9 @@ class Connection(Line):
         if (not client_id and not connect.clean) or len(client_id.encode()) > self._limits.client_id_bytes:
             self._refuse(Refusal.CLIENT_ID)
             return
+        self._exchange.sessions.heard(self, self._address)
         client_id = client_id or f"auto-{secrets.token_hex(8)}"
-        login = Login(client_id, connect.user, connect.password, self._address, self._transport)
+        login = Login(client_id, connect.user, connect.password, self._address, self._transport, self._tls)
         answer = self._authenticator.authenticate(login)
         if isinstance(answer, Identity | Refusal):
             self._open(connect, answer)

@@ -13,6 +13,7 @@ class Limits(BaseModel):
 
     connections: int = Field(2000, ge=1, description="open sockets at once")
     connections_per_address: int = Field(1000, ge=1, description="open sockets at once from one host")
+    silent_per_address: int = Field(100, ge=1, description="sockets of one host without a CONNECT; the oldest is cut")
     first_packet_seconds: float = Field(5.0, gt=0, description="until the whole CONNECT has arrived")
     first_packet_bytes: int = Field(64 * KIB, ge=128, description="size of a CONNECT")
     packet_bytes: int = Field(MIB, ge=KIB, le=268_435_455, description="size of any other packet")

@@ -7,6 +7,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from .limits import Limits
 from .uplink_settings import UplinkName, UplinkSettings
+from .web_pages import Domain
 
 
 class Listener(BaseModel):
@@ -22,6 +23,8 @@ class Listener(BaseModel):
     keyfile: Path | None = None
     cafile: Path | None = Field(None, description="authorities of client certificates, which are then asked for")
     require_certificate: bool = False
+    origins: tuple[Domain, ...] = Field((), description="of web pages from elsewhere that may open websockets")
+    hosts: tuple[str, ...] = Field((), description="more names under which a websocket listener is reached")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -29,6 +32,8 @@ class Listener(BaseModel):
             raise ValueError("certfile and keyfile belong together")
         if self.require_certificate and (self.cafile is None or self.certfile is None):
             raise ValueError("require_certificate needs cafile, certfile and keyfile")
+        if self.type != "ws" and (self.origins or self.hosts):
+            raise ValueError("origins and hosts belong to listeners of type ws")
         if (self.path is not None) != (self.type == "unix"):
             raise ValueError("path belongs to listeners of type unix, which need it")
         return self

@@ -29,6 +29,8 @@ class Registry:
         self._room = Room(exchange.limits.offline_bytes_total)
         self._links: set[Link] = set()
         self._addresses: dict[str, int] = {}
+        self._silent: dict[str, dict[Link, None]] = {}
+        """Connections without a CONNECT, by address, the oldest first."""
         self._listeners: list[tuple[Listener | None, Listener | None]] = []
         self._sweeping = False
 
@@ -80,8 +82,20 @@ class Registry:
             return False
         self._links.add(link)
         self._addresses[address] = self._addresses.get(address, 0) + 1
+        silent = self._silent.setdefault(address, {})
+        silent[link] = None
+        if len(silent) > limits.silent_per_address:
+            counters.silent_cut += 1
+            next(iter(silent)).cut("others wait to log in")
         self._watch()
         return True
+
+    def heard(self, link: Link, address: str) -> None:
+        """A connection has sent its CONNECT."""
+        silent = self._silent.get(address, {})
+        silent.pop(link, None)
+        if not silent:
+            self._silent.pop(address, None)
 
     def _watch(self) -> None:
         if not self._sweeping:
@@ -91,6 +105,7 @@ class Registry:
     def dismiss(self, link: Link, address: str) -> None:
         """A connection that was admitted has ended."""
         self._links.discard(link)
+        self.heard(link, address)
         self._addresses[address] -= 1
         if not self._addresses[address]:
             del self._addresses[address]

@@ -4,7 +4,7 @@ import asyncio
 import socket
 from typing import cast
 
-from .access import Authenticator
+from .access import Authenticator, Tls
 from .engine import Connection
 from .exchange import Exchange
 
@@ -37,6 +37,7 @@ class SocketProtocol(asyncio.Protocol):
             write_parts=self._transport.writelines,
             close=self._close,
             address=peer[0] if isinstance(peer, tuple) else "",
+            tls=tls_of(transport),
             queued=self._queued,
             pause=self._pause,
         )
@@ -80,6 +81,14 @@ class SocketProtocol(asyncio.Protocol):
         self._transport.close()
         if unsent:
             self._exchange.loop.call_later(LINGER_SECONDS, self._transport.abort)
+
+
+def tls_of(transport: asyncio.BaseTransport) -> Tls | None:
+    """What TLS says of a wire; None where it is not encrypted."""
+    if transport.get_extra_info("ssl_object") is None:
+        return None
+    subject = (transport.get_extra_info("peercert") or {}).get("subject", ())
+    return Tls(next((value for part in subject for key, value in part if key == "commonName"), None))
 
 
 def notice_dead_peers(server: asyncio.Server) -> None:

@@ -3,8 +3,10 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import TypeVar
+from typing import Annotated, TypeVar
 from urllib.parse import urlsplit
+
+from pydantic import AfterValidator
 
 from .errors import Forbidden
 
@@ -71,6 +73,17 @@ def domain_fault(pattern: str) -> str | None:
     if "*" in host.rpartition(".")[2]:
         return "a '*' in the top level would let in the pages of strangers"
     return None
+
+
+def _domain(pattern: str) -> str:
+    fault = domain_fault(pattern)
+    if fault is not None:
+        raise ValueError(fault)
+    return pattern
+
+
+Domain = Annotated[str, AfterValidator(_domain)]
+"""A pattern of origins in a configuration."""
 
 
 class WebPages:

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from typing import Protocol
 
-from .access import Authenticator
+from .access import Authenticator, Tls
 from .engine import Connection
 from .exchange import Exchange
 from .sockets import LINGER_SECONDS
@@ -55,7 +55,9 @@ class _Outgoing:
         await wire.close()
 
 
-async def carry(exchange: Exchange, authenticator: Authenticator, wire: MessageWire, address: str) -> None:
+async def carry(
+    exchange: Exchange, authenticator: Authenticator, wire: MessageWire, address: str, tls: Tls | None = None
+) -> None:
     """Serve MQTT on one websocket until either side ends it."""
     outgoing, ready = _Outgoing(), asyncio.Event()
     ready.set()
@@ -66,6 +68,7 @@ async def carry(exchange: Exchange, authenticator: Authenticator, wire: MessageW
         close=outgoing.close,
         address=address,
         transport="mqtt+ws",
+        tls=tls,
         queued=outgoing.queued,
         pause=lambda stop: ready.clear() if stop else ready.set(),
     )

@@ -30,6 +30,20 @@ def test_connections_and_connections_per_address() -> None:
     play(scenario(Limits(connections_per_address=2), "connections_over_address_limit"))
 
 
+def test_sockets_that_say_nothing_do_not_keep_out_those_that_log_in() -> None:
+    async def scenario() -> None:
+        async with running(limits=Limits(silent_per_address=3)) as broker:
+            silent = [await broker.client.socket() for _ in range(5)]
+            logged_in = [await broker.client(f"c{number}") for number in range(5)]
+            for each in silent[:3]:
+                await each.closed()
+            assert broker.exchange.counters.silent_cut == 3
+            for each in (*logged_in, await silent[3].login("last but one"), await silent[4].login("last")):
+                await each.ping()
+
+    play(scenario())
+
+
 def test_first_packet_must_be_complete_in_time() -> None:
     async def scenario() -> None:
         async with running(limits=Limits(first_packet_seconds=0.3)) as broker:

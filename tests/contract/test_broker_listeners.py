@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import websockets
 
-from bus.access import AccessRules, TrustedNetworks
+from bus.access import AccessRules, Identity, Login, Refusal, Tls, TrustedNetworks
 from bus.broker import Broker
 from bus.exchange import Exchange
 from bus.limits import Limits
@@ -68,6 +68,77 @@ def test_client_certificate_can_be_required(certificates: Path) -> None:
             await client.ping()
             assert exchange.counters.connects == 1
             await client.drop()
+
+    play(scenario())
+
+
+class Noted(TrustedNetworks):
+    """Trusts as usual, and keeps what it was told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wires: list[Tls | None] = []
+
+    def authenticate(self, login: Login) -> Identity | Refusal:
+        self.wires.append(login.tls)
+        return super().authenticate(login)
+
+
+def test_the_name_in_a_client_certificate_is_known_on_every_kind_of_listener(certificates: Path) -> None:
+    async def scenario() -> None:
+        files = {"certfile": certificates / "server.pem", "keyfile": certificates / "server.key"}
+        secure = [Listener(type=kind, port=0, cafile=certificates / "ca.pem", **files) for kind in ("tcp", "ws")]
+        settings = BrokerSettings(listeners={"plain": Listener(port=0), "tcp": secure[0], "ws": secure[1]})
+        noted = Noted()
+        async with Broker(Exchange(AccessRules("i")), noted, settings) as broker:
+            plain, tcp, ws = broker.addresses
+            anonymous, named = (ssl.create_default_context(cafile=certificates / "ca.pem") for _ in range(2))
+            named.load_cert_chain(certificates / "client.pem", certificates / "client.key")
+            await (await (await WireClient.open(plain)).login("one")).drop()
+            for context in (anonymous, named):
+                await (await login(tcp, context)).drop()
+                url, subprotocols = f"wss://127.0.0.1:{ws[1]}/mqtt", [websockets.Subprotocol("mqtt")]
+                async with websockets.connect(url, subprotocols=subprotocols, ssl=context) as socket:
+                    await socket.send(connect("one"))
+                    assert await socket.recv() == b"\x20\x02\x00\x00"
+        assert noted.wires == [None, Tls(None), Tls(None), Tls("client"), Tls("client")]
+
+    play(scenario())
+
+
+@pytest.mark.parametrize(
+    ("headers", "let_in"),
+    [
+        ({}, True),
+        ({"Origin": "http://localhost:8080"}, True),
+        ({"Origin": "https://panel.example.org"}, True),
+        ({"Origin": "https://panel.example.org.evil.example"}, False),
+        ({"Origin": "http://evil.example"}, False),
+        ({"Origin": "null"}, False),
+        ({"Host": "printer.example.org", "Origin": "http://printer.example.org"}, True),
+        ({"Host": "evil.example", "Origin": "http://evil.example"}, False),
+        ({"Host": "evil.example"}, False),
+    ],
+)
+def test_websockets_of_foreign_pages_are_refused(headers: dict[str, str], let_in: bool) -> None:
+    async def scenario() -> None:
+        listener = Listener(type="ws", port=0, origins=("https://panel.example.org",), hosts=("printer.example.org",))
+        async with listening(listener) as (exchange, broker):
+            reader, writer = await asyncio.open_connection(*broker.addresses[0])
+            lines = {
+                "Host": "voron",
+                "Connection": "Upgrade",
+                "Upgrade": "websocket",
+                "Sec-WebSocket-Version": "13",
+                "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+                "Sec-WebSocket-Protocol": "mqtt",
+            } | headers
+            writer.write(
+                "".join(["GET /mqtt HTTP/1.1\r\n", *(f"{k}: {v}\r\n" for k, v in lines.items()), "\r\n"]).encode()
+            )
+            assert (b" 101 " if let_in else b" 403 ") in await reader.readline()
+            assert let_in or not exchange.sessions.links
+            writer.close()
 
     play(scenario())
 

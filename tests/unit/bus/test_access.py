@@ -4,7 +4,7 @@ import ipaddress
 
 import pytest
 
-from bus.access import AccessRules, Identity, Login, Refusal, Role, TrustedNetworks
+from bus.access import AccessRules, Identity, Login, Refusal, Role, Tls, TrustedNetworks
 
 RULES = AccessRules("i", ["farm"])
 BUS = Identity("printbus", Role.BUS, transport="local")
@@ -142,8 +142,18 @@ def test_take_over(old: Identity, new: Identity, live: bool, expected: bool) -> 
 )
 def test_loopback_is_trusted_and_nothing_else(address: str, trusted: bool) -> None:
     answer = TrustedNetworks().authenticate(Login("one", "anna", None, address, "mqtt"))
-    expected = Identity("one", Role.CLIENT, "anna", address, "mqtt") if trusted else Refusal.NOT_AUTHORIZED
+    expected = (
+        Identity("one", Role.CLIENT, "anna", address, "mqtt", confided=True) if trusted else Refusal.NOT_AUTHORIZED
+    )
     assert answer == expected
+
+
+@pytest.mark.parametrize(
+    ("address", "tls", "confided"),
+    [("", None, True), ("::1", None, True), ("192.168.1.5", None, False), ("192.168.1.5", Tls("anna"), True)],
+)
+def test_what_a_network_could_listen_to_is_not_confided(address: str, tls: Tls | None, confided: bool) -> None:
+    assert Login("one", None, None, address, "mqtt", tls).confided is confided
 
 
 def test_other_networks_can_be_trusted() -> None:
