@@ -22,7 +22,7 @@ from .logs import Logs
 from .metadata import Limits, Scanner, can_add_objects
 from .notices import Notices, item, moved_from
 from .places import Place, klipper_places, outside, places, reserved
-from .roots import Location, Roots
+from .roots import Location, Root, Roots
 from .settings import FileStoreSettings
 from .transfer import Download, Upload, prepare_folder
 from .transfers import Transfers, owner_of
@@ -123,10 +123,13 @@ class FileStore(Agent):
             await self._watch_roots()
             while True:
                 await asyncio.sleep(self.settings.rescan_interval)
-                self._watcher.look(*(Location(root) for root in self._roots if self._needs_rescan(root.name)))
+                self._watcher.look(*(place for root in self._roots for place in self._unobserved(root)))
 
-    def _needs_rescan(self, name: str) -> bool:
-        return name not in self._observed and self._roots.root(name).writable
+    def _unobserved(self, root: Root) -> list[Location]:
+        """What has to be looked at now and then: what links lead to, or all of a root."""
+        if root.name in self._observed:
+            return self._library.index.links(root)
+        return [Location(root)] if root.writable else []
 
     async def _watch_roots(self) -> None:
         for root in list(self._roots):
@@ -254,13 +257,14 @@ class FileStore(Agent):
         return self._roots.locate(path)
 
     async def _freshen(self, root: Location) -> None:
-        """A root that is not observed is looked at, unless that was a moment ago."""
+        """What is not observed in a root is looked at, unless that was a moment ago."""
         name = root.root.name
-        if name in self._observed or self._now() - self._seen.get(name, 0.0) < FRESH:
+        if self._now() - self._seen.get(name, 0.0) < FRESH:
             return
         self._seen[name] = self._now()
-        for done in await self._library.refresh(root):
-            self._settle(done)
+        for place in self._library.index.links(root.root) if name in self._observed else [root]:
+            for done in await self._library.refresh(place):
+                self._settle(done)
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()

@@ -4,12 +4,15 @@ import os
 import stat
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import count
 
 from bus.errors import BusError
 from schemas.files import Permissions
 
-from .beneath import READ
+from .beneath import READ, opened
 from .roots import GIT, MAX_DEPTH, TEMPORARY, Location, Roots
+
+MAX_BEHIND = 20_000  # files and folders behind one link
 
 
 @dataclass(slots=True)
@@ -24,7 +27,7 @@ class File:
 
 @dataclass(slots=True)
 class Folder:
-    """A folder; one behind a link is not looked into."""
+    """A folder; `link`: it is one, or behind one, and what is in it can only be read."""
 
     size: int
     modified: float
@@ -101,7 +104,7 @@ def _plain(roots: Roots, location: Location, found: os.stat_result, *, link: boo
     return Folder(found.st_size, found.st_mtime, roots.permissions(location, link=link), found.st_ino, link)
 
 
-def _linked(roots: Roots, location: Location, link: os.stat_result) -> Entry | None:
+def _linked(roots: Roots, location: Location, link: os.stat_result, *, deep: bool = True) -> Entry | None:
     """What a link leads to; where it may not lead, a file that cannot be opened."""
     try:
         handle = roots.open(location, READ)
@@ -109,11 +112,41 @@ def _linked(roots: Roots, location: Location, link: os.stat_result) -> Entry | N
         return File(0, link.st_mtime, "", (link.st_ino, 0, link.st_mtime_ns))
     try:
         found = os.fstat(handle)
+        if not stat.S_ISDIR(found.st_mode):
+            return file_of(roots, location, found, link=True) if stat.S_ISREG(found.st_mode) else None
+        folder = _plain(roots, location, found, link=True)
+        if deep and roots.is_elsewhere(handle):
+            _fill_behind(roots, location, folder, handle, count(1))
+        return folder
     finally:
         os.close(handle)
-    if stat.S_ISDIR(found.st_mode):
-        return _plain(roots, location, found, link=True)
-    return file_of(roots, location, found, link=True) if stat.S_ISREG(found.st_mode) else None
+
+
+def _fill_behind(roots: Roots, location: Location, folder: Folder, handle: int, number: "count[int]") -> None:
+    """Looks into a folder behind a link, as far as no further link leads and up to a number of things."""
+    with os.scandir(handle) as found:
+        for each in found:
+            if not is_shown(each.name):
+                continue
+            if next(number) > MAX_BEHIND:
+                return
+            with suppress(OSError):
+                at, status = location.child(each.name), each.stat(follow_symlinks=False)
+                _put(folder, each.name, _entry_behind(roots, at, status, handle, number))
+
+
+def _entry_behind(
+    roots: Roots, at: Location, status: os.stat_result, parent: int, number: "count[int]"
+) -> Entry | None:
+    if stat.S_ISLNK(status.st_mode):
+        return _linked(roots, at, status, deep=False)
+    if not stat.S_ISDIR(status.st_mode):
+        return file_of(roots, at, status, link=True) if stat.S_ISREG(status.st_mode) else None
+    folder = _plain(roots, at, status, link=True)
+    if folder.permissions and at.path.count("/") < MAX_DEPTH:
+        with opened(parent, at.name) as handle:
+            _fill_behind(roots, at, folder, handle, number)
+    return folder
 
 
 def _folder(roots: Roots, location: Location, found: os.stat_result) -> Folder:
@@ -135,8 +168,11 @@ def _fill(roots: Roots, location: Location, folder: Folder, handle: int, *, deep
             with suppress(OSError):  # it has gone meanwhile
                 at, status = location.child(each.name), each.stat(follow_symlinks=False)
                 shallow = not deep and stat.S_ISDIR(status.st_mode)
-                entry = _plain(roots, at, status) if shallow else _entry(roots, at, status)
-                if isinstance(entry, File):
-                    folder.files[each.name] = entry
-                elif entry is not None:
-                    folder.folders[each.name] = entry
+                _put(folder, each.name, _plain(roots, at, status) if shallow else _entry(roots, at, status))
+
+
+def _put(folder: Folder, name: str, entry: Entry | None) -> None:
+    if isinstance(entry, File):
+        folder.files[name] = entry
+    elif entry is not None:
+        folder.folders[name] = entry

@@ -1,6 +1,7 @@
 """Metadata of the gcodes root: read when a file is new or different, and taken along when it moves."""
 
 import asyncio
+import errno
 import logging
 import os
 import posixpath
@@ -23,7 +24,7 @@ from .entries import File
 from .index import has_gcode_suffix
 from .library import Done, Library
 from .metadata import Job, NotGcode, ScanError, Scanner, gcode_name, renamed
-from .roots import Location, explained
+from .roots import Location, Roots, explained
 from .transfer import Upload
 
 log = logging.getLogger(__name__)
@@ -172,9 +173,9 @@ class Gcodes:
         return known
 
     async def _scan(self, location: Location) -> GcodeMetadata:
-        file, folder = await self._disk.run(_opened, self._library, location)
+        file, folder, linked = await self._disk.run(_opened, self._library.roots, location)
         try:
-            scan = await self._scanner.scan(Job(file, folder, location.name))
+            scan = await self._scanner.scan(Job(file, folder, location.name, pictures=not linked))
         finally:
             await self._disk.run(_close, file, folder)
         return scan.metadata
@@ -229,13 +230,24 @@ def _folder(target: Location) -> int:
         return open_beneath(target.root.handle, target.parent.path)
 
 
-def _opened(library: Library, location: Location) -> tuple[int, int]:
-    file = library.roots.open_file(location)
+def _opened(roots: Roots, location: Location) -> tuple[int, int, bool]:
+    """A file, its folder, and whether that is behind a link and so not to be written to."""
+    file = roots.open_file(location)
     try:
-        return file, _folder(location)
+        return file, *_folder_of(roots, location)
     except BaseException:
         os.close(file)
         raise
+
+
+def _folder_of(roots: Roots, location: Location) -> tuple[int, bool]:
+    with explained(InvalidParams, "The folder"):
+        try:
+            return open_beneath(location.root.handle, location.parent.path), False
+        except OSError as error:
+            if error.errno != errno.ELOOP:
+                raise
+        return roots.open(location.parent), True
 
 
 def _close(*descriptors: int) -> None:

@@ -92,6 +92,11 @@ class Index:
         if isinstance(found, Folder):
             yield from walk(found, location.path)
 
+    def links(self, root: Root) -> list[Location]:
+        """The links to folders in a root."""
+        found = self._roots.get(root.name)
+        return [Location(root, path) for path in _links(found, "")] if found is not None else []
+
     def _listed(self, root: Root) -> list[dict[str, Any]]:
         only_gcode = root.name == GCODES
         found = self._roots.get(root.name)
@@ -119,6 +124,15 @@ def walk(folder: Folder, path: str) -> Iterator[tuple[str, File]]:
         yield prefix + name, file
     for name, inner in folder.folders.items():
         yield from walk(inner, prefix + name)
+
+
+def _links(folder: Folder, path: str) -> Iterator[str]:
+    for name, inner in folder.folders.items():
+        at = f"{path}/{name}" if path else name
+        if inner.link:
+            yield at
+        else:
+            yield from _links(inner, at)
 
 
 def directory(location: Location, folder: Folder, extras: Extras | None) -> bytes:

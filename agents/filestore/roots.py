@@ -217,6 +217,11 @@ class Roots:
             return error.errno == errno.ELOOP
         return False
 
+    def is_elsewhere(self, handle: int) -> bool:
+        """Whether an open folder is outside of all roots, and none of them in it."""
+        real = str(Path(f"/proc/self/fd/{handle}").readlink())
+        return not any(is_in(real, root.path) or is_in(root.path, real) for root in self)
+
     def _open_linked(self, target: Target, flags: int) -> int:
         """Opens what a link has led to; nothing on that way may be a link any more."""
         real = target.path

@@ -11,7 +11,10 @@ from tests.e2e.test_print import get, until
 from tests.fault.test_log_full_disk import mountable
 from tests.file_client import download, request, upload
 from tests.program import Addresses, running
+from tests.unit.agents.filestore.metadata.pictures import block, picture
 from tests.virtual_printer import virtual_printer
+
+GCODE = Path(__file__).parent.parent / "data" / "gcode" / "prusaslicer.gcode"
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +65,29 @@ def test_links_of_the_owner_can_be_read_but_not_changed(where: Addresses) -> Non
     assert upload(where, "own.cfg", b"mine", root="config").status == 201
     target = where.data.parent / "mainsail-config" / "mainsail.cfg"
     assert target.read_text() == "[virtual_sdcard]\n"
+
+
+def test_folders_behind_links_are_listed_and_their_gcode_is_described(where: Addresses) -> None:
+    library, link = where.data.parent / "library", where.data / "gcodes" / "shelf"
+    (library / "deep").mkdir(parents=True)
+    with_picture = block(picture(32, 32), "32x32") + GCODE.read_text()
+    (library / "deep" / "part.gcode").write_text(with_picture)
+    (where.data / "gcodes" / "own.gcode").write_text(with_picture)
+    (library / "up").symlink_to(where.data)
+    link.symlink_to(library)
+    until(lambda: "shelf/deep/part.gcode" in paths(where))
+    (found,) = [file for file in get(where, "/server/files/list") if file["path"] == "shelf/deep/part.gcode"]
+    assert found["permissions"] == "r"
+    described = get(where, "/server/files/metadata?filename=shelf/deep/part.gcode")
+    assert described["slicer"] == "PrusaSlicer" and "thumbnails" not in described
+    assert not (library / "deep" / ".thumbs").exists()  # nothing is written behind a link
+    assert get(where, "/server/files/metadata?filename=own.gcode")["thumbnails"]
+    (library / "late.gcode").write_text("G28\n")
+    until(lambda: "shelf/late.gcode" in paths(where))
+    assert not any(path.startswith("shelf/up/") for path in paths(where))
+    link.unlink()
+    until(lambda: not any(path.startswith("shelf") for path in paths(where)))
+    assert (library / "deep" / "part.gcode").exists()
 
 
 @contextmanager

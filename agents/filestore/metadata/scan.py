@@ -25,13 +25,14 @@ BUFFER = 1 << 20  # bytes
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What is to be scanned: an open file, its open folder and its name there; `output` as scanner.Job has it."""
+    """What is to be scanned: an open file, its open folder and its name there; the rest as scanner.Job has it."""
 
     file: int
     folder: int
     name: str
     output: str | None = None
     objects: bool = False
+    pictures: bool = True
 
 
 def scan(order: Order, progress: Progress) -> tuple[dict[str, object], bool]:
@@ -94,7 +95,7 @@ def _add_objects(order: Order, source: BinaryIO, read: Excerpt, progress: Progre
 def _describe(order: Order, file: int, read: Excerpt) -> dict[str, object]:
     status = os.fstat(file)
     found = {"size": status.st_size, "modified": status.st_mtime, "uuid": str(uuid4()), **describe(read)}
-    pictures = _save_pictures(order, gcode_name(order.name), read)
+    pictures = _save_pictures(order, gcode_name(order.name), read) if order.pictures else []
     return {**found, "thumbnails": pictures} if pictures else found
 
 

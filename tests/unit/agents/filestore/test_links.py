@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from agents.filestore import changes, links
+from agents.filestore import changes, entries, links
 from agents.filestore.beneath import READ
-from agents.filestore.entries import File, look, look_at_folder
+from agents.filestore.entries import File, Folder, look, look_at_folder
 from agents.filestore.links import Trust, follow
 from agents.filestore.roots import Location, Reserved, Roots
 from bus.errors import BusError, Forbidden
@@ -41,6 +41,24 @@ def make(tmp_path: Path) -> Iterator[Make]:
     yield root
     for each in made:
         each.close()
+
+
+def test_a_link_to_a_folder_is_looked_into_once_and_only_so_far(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = make()
+    (tmp_path / "themes" / "again").symlink_to(tmp_path / "themes")
+    (tmp_path / "config" / "above").symlink_to(tmp_path)
+    (tmp_path / "config" / "here").symlink_to(".")
+    seen = look(make.roots[-1], config)  # type: ignore[attr-defined]
+    assert isinstance(seen, Folder) and all(seen.folders[name].link for name in ("themes", "above", "here"))
+    themes = seen.folders["themes"]
+    assert list(themes.files) == ["mainsail.cfg"] and themes.files["mainsail.cfg"].permissions == "r"
+    assert not themes.folders["again"].files and not seen.folders["above"].folders and not seen.folders["here"].files
+    monkeypatch.setattr(entries, "MAX_BEHIND", 1)
+    again = look(make.roots[-1], config)  # type: ignore[attr-defined]
+    assert isinstance(again, Folder)
+    assert len(again.folders["themes"].files) + len(again.folders["themes"].folders) == 1
 
 
 def content(roots: Roots, location: Location) -> str:
