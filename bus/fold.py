@@ -15,7 +15,7 @@ from zlib import crc32
 import orjson
 
 from .log import START, EventLog, Position, StoredEvent
-from .log_checkpoint import CHECKPOINT, expand, whole_stream
+from .log_checkpoint import CHECKPOINT, whole_history
 
 log = logging.getLogger(__name__)
 
@@ -67,11 +67,8 @@ def upcast(event: StoredEvent) -> StoredEvent:
 
 def history(source: EventLog, streams: Iterable[str]) -> Iterator[StoredEvent]:
     """Everything that is known of some streams, in sequence, whatever of it was carried forward. Blocks."""
-    return merge(*(_whole(source, stream) for stream in sorted(streams)), key=_seq)
-
-
-def _whole(source: EventLog, stream: str) -> list[StoredEvent]:
-    return expand(whole_stream(lambda after: source.read(after, stream=stream, limit=PAGE)))
+    reads = [partial(source.read, stream=stream, limit=PAGE) for stream in sorted(streams)]
+    return merge(*map(whole_history, reads), key=_seq)
 
 
 def _seq(event: StoredEvent) -> Position:

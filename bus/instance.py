@@ -31,6 +31,7 @@ from .last_working import Files
 from .listeners import BrokerSettings
 from .lmdb_log import LmdbLog
 from .lmdb_store import LmdbStore
+from .log import StoredEvent
 from .program import Program
 from .reload import reload_on_hangup
 from .router import Router
@@ -203,9 +204,18 @@ async def _router(plan: Plan, exchange: Exchange, topics: Topics, journal: Journ
         answer_bytes=answer_bytes,
         over_mqtt=plan.config.mqtt.enable_moonraker_api,
     )
-    router.recover(await journal.read(max(journal.head - RECENT, 0), stream=STREAM, limit=RECENT))
+    router.recover(await _recent_commands(journal))
     exchange.add_listener(on_disconnect=lambda who: router.closed(who.client_id))
     return router
+
+
+async def _recent_commands(journal: Journal) -> list[StoredEvent]:
+    found: list[StoredEvent] = []
+    after = max(journal.head - RECENT, 0)
+    while page := await journal.read(after, stream=STREAM, limit=RECENT):
+        found += page
+        after = page[-1].seq
+    return found
 
 
 def _start(plan: Plan, tasks: asyncio.TaskGroup, router: Router, supervisor: Supervisor) -> list["asyncio.Task[None]"]:

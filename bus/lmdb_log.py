@@ -16,7 +16,7 @@ import lmdb
 from .clock import SYSTEM, Clock
 from .errors import BusError, Conflict, InvalidParams, OutOfSpace, Unavailable
 from .lmdb_segment import Segment, Shelf, create_segment
-from .log import Append, Ledger, Plan, StoredEvent, only
+from .log import READ_BYTES, Append, Ledger, Plan, StoredEvent, only
 from .log_check import LogState, examine
 from .log_checkpoint import carried
 from .log_files import (
@@ -33,7 +33,7 @@ from .log_files import (
     sync_directory,
 )
 from .log_index import SegmentIndex
-from .log_record import START, DamagedRecord, NewEvent, Position, decode, encode
+from .log_record import START, DamagedRecord, NewEvent, Position, Room, decode, encode
 
 SEGMENT_BYTES: Final = 64 << 20
 RESERVE_BYTES: Final = 16 << 20
@@ -201,16 +201,19 @@ class LmdbLog:
 
     def read(self, after: Position = START, *, stream: str | None = None, limit: int = 500) -> Sequence[StoredEvent]:
         events: list[StoredEvent] = []
+        room = Room(READ_BYTES)
         with self._reading:
             at = max(bisect_right(self._firsts, after + 1) - 1, 0)
-            while len(events) < limit and at < len(self._firsts):
-                events += self._read(self._segment(at), after, stream, limit - len(events))
+            while len(events) < limit and at < len(self._firsts) and room.left > 0:
+                events += self._read(self._segment(at), after, stream, limit - len(events), room)
                 at += 1
         return events
 
-    def _read(self, segment: Segment, after: Position, stream: str | None, limit: int) -> list[StoredEvent]:
+    def _read(self, segment: Segment, after: Position, stream: str | None, limit: int, room: Room) -> list[StoredEvent]:
         try:
-            return segment.scan(after, limit, decode) if stream is None else segment.pick(stream, after, limit)
+            if stream is not None:
+                return segment.pick(stream, after, limit, room)
+            return segment.scan(after, limit, lambda items: decode(room.take(items)))
         except (DamagedRecord, ValueError, lmdb.Error) as error:
             self._suspect = True
             if segment is not self._active:

@@ -12,7 +12,7 @@ import lmdb
 from .errors import Unavailable
 from .log_files import file_digest, index_path, remove_segment, segment_path, sync_directory
 from .log_index import TIME_MARK, EventIndex, load
-from .log_record import Item, Position, StoredEvent, decode, pack_key
+from .log_record import Item, Position, Room, StoredEvent, decode, pack_key
 
 OPEN_SEALED: Final = 2
 """How many sealed segments stay mapped for readers."""
@@ -89,11 +89,11 @@ class Segment:
                 return []
             return use(islice(cursor, max(limit, 0)))
 
-    def pick(self, stream: str, after: Position, limit: int) -> list[StoredEvent]:
+    def pick(self, stream: str, after: Position, limit: int, room: Room) -> list[StoredEvent]:
         """Up to `limit` events of one stream behind a position."""
         keys = [pack_key(seq) for seq in self.index.after(stream, after, limit)]
         with self._env.begin() as txn:
-            return decode((key, txn.get(key, b"")) for key in keys)
+            return decode(room.take((key, txn.get(key, b"")) for key in keys))
 
     def before(self, time: float) -> Position:
         """The position before the first event at or after a wall time; the last one when there is none."""

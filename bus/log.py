@@ -13,12 +13,13 @@ from .clock import SYSTEM, Clock
 from .errors import BusError, Conflict, InvalidParams, TooLarge, Unavailable
 from .log_checkpoint import carried
 from .log_index import APPEND_WINDOW, AppendWindow, EventIndex, SegmentIndex
-from .log_record import JSON, START, Item, NewEvent, Position, StoredEvent, decode, encode
+from .log_record import JSON, START, Item, NewEvent, Position, Room, StoredEvent, decode, encode
 
 __all__ = [
     "APPEND_WINDOW",
     "JSON",
     "MAX_APPEND_BYTES",
+    "READ_BYTES",
     "START",
     "Append",
     "EventLog",
@@ -35,6 +36,8 @@ __all__ = [
 
 MAX_APPEND_BYTES: Final = 4 << 20
 """The encoded size an append may have; what is larger belongs into a file."""
+READ_BYTES: Final = 8 << 20
+"""Records that are read at once are not many more bytes than this."""
 COMMIT_BYTES: Final = 8 << 20
 """A transaction is closed when its records reach this size, so that a batch cannot outgrow a segment."""
 
@@ -91,7 +94,10 @@ class EventLog(Protocol):
         """
 
     def read(self, after: Position = START, *, stream: str | None = None, limit: int = 500) -> Sequence[StoredEvent]:
-        """Up to `limit` events with a sequence number greater than `after`, in order."""
+        """Up to `limit` events with a sequence number greater than `after`, in order.
+
+        Large ones come in smaller numbers (READ_BYTES), but when there are none, none follow.
+        """
 
     def before(self, time: float) -> Position:
         """The position before the first event at or after a wall time (Unix seconds), the head when there is none.
@@ -275,10 +281,11 @@ class MemoryLog:
         with self._lock:
             self._require_open()
             start, limit = max(after - self._first + 1, 0), max(limit, 0)
+            room = Room(READ_BYTES)
             if stream is None:
-                return decode(self._items[start : start + limit])
+                return decode(room.take(self._items[start : start + limit]))
             found = self._index.after(stream, max(after, self._first - 1), limit)
-            return decode(self._items[seq - self._first] for seq in found)
+            return decode(room.take(self._items[seq - self._first] for seq in found))
 
     def before(self, time: float) -> Position:
         with self._lock:

@@ -14,9 +14,8 @@ PART_BYTES: Final = 512 << 10
 Read = Callable[[Position], Sequence[StoredEvent]]
 
 
-def whole_stream(read: Read) -> Iterator[StoredEvent]:
+def whole_stream(read: Read, after: Position = START) -> Iterator[StoredEvent]:
     """All events that `read(after)` gives, page by page."""
-    after = START
     while page := read(after):
         yield from page
         after = page[-1].seq
@@ -27,17 +26,42 @@ def expand(events: Iterable[StoredEvent]) -> list[StoredEvent]:
 
     A checkpoint stands for everything before it; one that was not finished stands for nothing.
     """
-    done: list[StoredEvent] = []
-    parts: list[StoredEvent] = []
+    known = list(events)
+    begin, parts = _last_finished(known)
+    return list(_expanded((event for event in known if event.seq >= begin), parts))
+
+
+def whole_history(read: Read) -> Iterator[StoredEvent]:
+    """The same of all that `read(after)` gives, which is read twice and never all in memory."""
+    begin, parts = _last_finished(whole_stream(read))
+    return _expanded(whole_stream(read, max(begin - 1, START)), parts)
+
+
+def _expanded(events: Iterable[StoredEvent], parts: int) -> Iterator[StoredEvent]:
+    """What events amount to that begin with a finished checkpoint of so many parts."""
     for event in events:
         if event.type != CHECKPOINT:
-            done.append(event)
+            if not parts:
+                yield event
+        elif parts:
+            yield from _repeated(event)
+            parts -= 1
+
+
+def _last_finished(events: Iterable[StoredEvent]) -> tuple[Position, int]:
+    """Where the last finished checkpoint begins, and how many parts it has; zeros where there is none."""
+    found, begin, known = (START, 0), START, 0
+    for event in events:
+        if event.type != CHECKPOINT:
             continue
         data: Any = event.data
-        parts = [*parts, event] if data["part"] == len(parts) and parts else [event]
-        if len(parts) == data["parts"] and parts[0].data["part"] == 0:
-            done, parts = [repeated for part in parts for repeated in _repeated(part)], []
-    return done
+        if data["part"] == 0:
+            begin, known = event.seq, 1
+        else:
+            known = known + 1 if known and data["part"] == known else 0
+        if known and known == data["parts"]:
+            found, known = (begin, known), 0
+    return found
 
 
 def checkpoint(events: Sequence[StoredEvent]) -> list[NewEvent]:

@@ -1,6 +1,6 @@
 """The form in which an event is stored: a checksummed record under its sequence number."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from struct import Struct
 from typing import Any, NamedTuple, TypeAlias
@@ -66,6 +66,23 @@ def verified(item: Item) -> tuple[Position, bytes]:
     if _HEADER.unpack_from(record) != (RECORD_VERSION, len(body), crc32(body, seq & _CRC_MASK)):
         raise DamagedRecord(f"record {seq} is not what was written")
     return seq, body
+
+
+class Room:
+    """How many bytes of records are still to be taken at once; the one that is too many is the last."""
+
+    __slots__ = ("left",)
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+
+    def take(self, items: Iterable[Item]) -> Iterator[Item]:
+        """Items for as long as there is room."""
+        for item in items:
+            self.left -= len(item[1])
+            yield item
+            if self.left <= 0:
+                return
 
 
 class Summary(NamedTuple):
