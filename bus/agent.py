@@ -17,7 +17,7 @@ from .calls import Received
 from .envelope import dumps, notification
 from .errors import BusError, Internal, Unavailable
 from .fold import Fold
-from .log import Excerpt, NewEvent, StoredEvent
+from .log import EventLog, Excerpt, NewEvent, StoredEvent
 from .mandate import Mandate
 from .mqtt_settings import MqttSettings
 from .topics import Topics
@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 P = TypeVar("P", bound=Params)
 R = TypeVar("R")
 F = TypeVar("F", bound=Fold)
+T = TypeVar("T")
 Handler = Callable[..., Any]
 Done = Callable[[bytes | BusError], None]
 
@@ -129,7 +130,9 @@ class Bus(Protocol):
     def follow(self, topic_filter: str, handler: Callable[[Received], None]) -> None:
         """Calls the handler with each message, for whom it matters which were there before."""
 
-    def append(self, stream: str, events: Sequence[NewEvent], *, append_id: UUID | None = None) -> Awaitable[int]:
+    def append(
+        self, stream: str, events: Sequence[NewEvent], *, append_id: UUID | None = None
+    ) -> "asyncio.Future[int]":
         """Appends facts to the log; resolves to their position once they are durable."""
 
     async def call(self, method: str, params: Any = None, *, mandate: Mandate | None = None) -> Any:
@@ -204,6 +207,9 @@ class Host(Protocol):
 
     async def fold_state(self, name: str, seq: int | None, time: float | None) -> Any:
         """The state of a fold, now or as it was; raises NotFound."""
+
+    async def ask_log(self, work: Callable[[EventLog], T]) -> T:
+        """What `work` finds in the log, on the thread that reads it."""
 
 
 class Agent:

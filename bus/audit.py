@@ -31,7 +31,9 @@ class Audit:
 
     def accepted(self, call: Call) -> "asyncio.Future[int]":
         """Records a command; resolves once that is durable."""
-        params: dict[str, Any] = {} if call.method.flags.secret else dict(call.raw)
+        flags = call.method.flags
+        told = call.raw if flags.secret else flags.told_elsewhere
+        params = {name: value for name, value in call.raw.items() if name not in told}
         data: dict[str, Any] = {"method": call.name, "params": params}
         if call.once is not None:
             data["once"] = call.once

@@ -13,7 +13,7 @@ from .errors import InvalidParams, NotFound
 from .exchange import Exchange
 from .fold import Fold, Folds, as_of
 from .journal import Journal
-from .log import Excerpt, StoredEvent
+from .log import EventLog, Excerpt, StoredEvent
 from .message import Message
 from .program import Program
 from .router import Router
@@ -23,6 +23,7 @@ from .supervisor import Supervisor
 from .topics import Topics
 
 F = TypeVar("F", bound=Fold)
+T = TypeVar("T")
 
 
 class BrokerHost:
@@ -129,6 +130,10 @@ class BrokerHost:
         if seq is not None and time is not None:
             raise InvalidParams("Either seq or time says when, not both")
         return await self._journal.ask(partial(as_of, kind, seq=seq, time=time))
+
+    async def ask_log(self, work: Callable[[EventLog], T]) -> T:
+        """What `work` finds in the log, on the thread that reads it."""
+        return await self._journal.ask(work)
 
 
 def sweeper(session: LocalSession, exchange: Exchange, topics: Topics) -> Callable[[Message], None]:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -62,7 +62,9 @@ class RemoteBus:
         """Calls the handler with each message."""
         self._session.subscribe(topic_filter, handler)
 
-    def append(self, stream: str, events: Sequence[NewEvent], *, append_id: UUID | None = None) -> Awaitable[int]:
+    def append(
+        self, stream: str, events: Sequence[NewEvent], *, append_id: UUID | None = None
+    ) -> "asyncio.Future[int]":
         """Hands facts to the log's owner; they wait in a bounded outbox while it is away."""
         future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         if len(self._facts) >= OUTBOX:

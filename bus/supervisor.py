@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import entry_points, version
 from pathlib import Path
 from typing import Any, cast
@@ -71,7 +71,9 @@ class LocalBus:
         """Calls the handler with each message."""
         self._session.subscribe(topic_filter, handler)
 
-    def append(self, stream: str, events: Sequence[NewEvent], *, append_id: UUID | None = None) -> Awaitable[int]:
+    def append(
+        self, stream: str, events: Sequence[NewEvent], *, append_id: UUID | None = None
+    ) -> "asyncio.Future[int]":
         """Appends facts to the log."""
         return self._journal.append(stream, events, append_id=append_id)
 

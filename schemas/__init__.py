@@ -3,6 +3,7 @@
 from . import (
     announcements,
     buttons,
+    database,
     datastore,
     extensions,
     files,
@@ -22,6 +23,7 @@ from .base import AnyMethod, Arguments, Flags, Method, Model, NoParams, Notifica
 NAMESPACES = (
     announcements,
     buttons,
+    database,
     datastore,
     extensions,
     files,
@@ -53,6 +55,7 @@ __all__ = [
     "Table",
     "announcements",
     "buttons",
+    "database",
     "datastore",
     "extensions",
     "files",

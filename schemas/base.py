@@ -80,6 +80,7 @@ class Flags:
     changes: bool = False  # leaves a record of who did what
     secret: bool = False  # private topics only, and nothing of it is recorded
     urgent: bool = False  # overtakes everything, recorded afterwards
+    told_elsewhere: tuple[str, ...] = ()  # params that the record of a command leaves out: its own facts hold them
     connection: bool = False  # bound to a connection: not over plain HTTP
     arguments: Arguments = Arguments.NAMED
 

@@ -159,6 +159,25 @@ class JobImported(Model):
     auxiliary: list[Measured] = Field([], description="With the totals in which they count.")
 
 
+class ValueSet(Model):
+    """A value of the database is another; what was missing on the way to it was made."""
+
+    namespace: str
+    key: list[str] = Field(description="One name per level, at least one.")
+    value: Any
+
+
+class ValueDeleted(Model):
+    """A value of the database is gone; so is the namespace, where nothing else was in it."""
+
+    namespace: str
+    key: list[str]
+
+
+class Compacted(Model):
+    """A checkpoint stands for everything before it: what values were earlier is not known any more."""
+
+
 class Once(Model):
     """What tells a repeated request from a new one: its UUID, or `mqtt_timestamp` and a digest of the message."""
 
@@ -243,6 +262,9 @@ EVENTS = {
         EventType("job.imported.1", "history", JobImported, "A job came from another program."),
         EventType("jobs.deleted.1", "history", JobsDeleted, "Somebody took jobs out of the history."),
         EventType("totals.reset.1", "history", TotalsReset, "The totals of the history begin anew."),
+        EventType("database.set.1", "database", ValueSet, "A client has written a value."),
+        EventType("database.deleted.1", "database", ValueDeleted, "A client has deleted a value."),
+        EventType("database.compacted.1", "database", Compacted, "The history of the values was dropped."),
         EventType("command.accepted.1", "commands", Accepted, "Somebody asked for a change, and was let."),
         EventType("command.ended.1", "commands", Finished, "The change was made, or failed."),
         EventType("device.plugged.1", "devices", Device, "A USB device, serial port or camera has come."),

@@ -236,6 +236,8 @@ _TOTALS = {
     "longest_job": 11665.2,
     "longest_print": 11348.8,
 }
+_VALUE = {"namespace": "mainsail", "key": "view.darkmode", "value": True}
+_BACKUP = {"backup_path": "/home/pi/printer_data/backup/database/before-update.db"}
 EXAMPLES: Mapping[str, Example] = {
     "server.history.list": Example({"limit": 1, "status": ["completed"]}, {"count": 1, "jobs": [_JOB]}),
     "server.history.get_job": Example({"uid": "00001F"}, {"job": _JOB}),
@@ -383,6 +385,38 @@ EXAMPLES: Mapping[str, Example] = {
             "stream_url": "http://127.0.0.1:80/webcam/?action=stream",
         },
     ),
+    "server.database.list": Example(
+        result={"namespaces": ["gcode_metadata", "mainsail", "moonraker"], "backups": ["before-update.db"]}
+    ),
+    "server.database.get_item": Example({"namespace": "mainsail", "key": "view.darkmode", "at": 17}, _VALUE),
+    "server.database.post_item": Example({"namespace": "mainsail", "key": "view.darkmode", "value": True}, _VALUE),
+    "server.database.delete_item": Example({"namespace": "mainsail", "key": "view.darkmode"}, _VALUE),
+    "server.database.history": Example(
+        {"namespace": "mainsail", "key": "view.darkmode", "limit": 10},
+        {
+            "namespace": "mainsail",
+            "key": "view.darkmode",
+            "changes": [{"seq": 17, "time": 1760000000.25, "actor": _BEGUN["actor"], "value": True}],
+            "more": False,
+        },
+    ),
+    "server.database.compact": Example(result={"previous_size": 183201, "new_size": 41288}),
+    "server.database.post_backup": Example({"filename": "before-update.db"}, _BACKUP),
+    "server.database.delete_backup": Example({"filename": "before-update.db"}, _BACKUP),
+    "server.database.restore": Example(
+        {"filename": "before-update.db"}, {"restored_tables": [], "restored_namespaces": ["mainsail", "moonraker"]}
+    ),
+    "debug.database.list": Example(
+        result={
+            "namespaces": ["gcode_metadata", "mainsail", "moonraker"],
+            "backups": ["before-update.db"],
+            "tables": [],
+        }
+    ),
+    "debug.database.get_item": Example({"namespace": "mainsail", "key": "view.darkmode"}, _VALUE),
+    "debug.database.post_item": Example({"namespace": "mainsail", "key": "view.darkmode", "value": True}, _VALUE),
+    "debug.database.delete_item": Example({"namespace": "mainsail", "key": "view.darkmode"}, _VALUE),
+    "debug.database.table": Example({"table": "namespace_store"}, {"table_name": "namespace_store", "rows": []}),
     "events.read": Example({"since": 6, "since_time": 1760000000, "limit": 1}, {"events": [_BEGUN], "head": 12}),
     "events.append": Example(
         {"stream": "print", "events": [_FACT], "append_id": "6f0cdb2e-43a2-4a2c-9d4b-0b5bd3b1f1f5"}, {"seq": 7}

@@ -1,7 +1,7 @@
 """The wire of an agent: a bus that records what the agent says and hands it calls, as the router would."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -67,9 +67,9 @@ class RecordingBus:
         body = payload if isinstance(payload, bytes) else b"" if payload is None else orjson.dumps(payload)
         self.handlers[to or topic](topic, body)
 
-    def append(self, stream: str, events: Sequence[NewEvent], *, append_id: UUID | None = None) -> Awaitable[int]:
+    def append(self, stream: str, events: Sequence[NewEvent], *, append_id: UUID | None = None) -> asyncio.Future[int]:
         """Records events."""
-        return self._append(stream, events)
+        return asyncio.ensure_future(self._append(stream, events))
 
     async def call(self, method: str, params: Any = None, *, mandate: Mandate | None = None) -> Any:
         """What `results` holds; for other methods nobody is there."""

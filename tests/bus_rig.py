@@ -1,7 +1,7 @@
 """A whole bus in one process without sockets: exchange, router, journal in memory, and agents of the test's own."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,7 +16,7 @@ from bus.exchange import Exchange
 from bus.fold import Fold, Folds, Snapshots
 from bus.host import LogPublisher
 from bus.journal import Journal
-from bus.log import Excerpt, MemoryLog
+from bus.log import EventLog, Excerpt, MemoryLog
 from bus.message import Message
 from bus.mqtt_settings import MqttSettings
 from bus.router import Router
@@ -26,6 +26,7 @@ from bus.topics import Topics
 from schemas import AnyMethod
 
 F = TypeVar("F", bound=Fold)
+T = TypeVar("T")
 PATIENCE = 5.0  # seconds for anything that has to happen
 
 
@@ -146,6 +147,10 @@ class NoHost:
     async def fold_state(self, name: str, seq: int | None, time: float | None) -> Any:
         """No fold."""
         raise NotFound(name)
+
+    async def ask_log(self, work: Callable[[EventLog], T]) -> T:
+        """What is found in an empty log."""
+        return work(MemoryLog())
 
 
 class LogHost(NoHost):

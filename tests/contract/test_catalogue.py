@@ -26,7 +26,7 @@ CATALOGUE = {row["rpc"]: row for row in json.loads((DATA / "catalogue.json").rea
 NOTIFICATIONS = {entry["name"] for entry in json.loads((DATA / "notifications.json").read_text())}
 # What the reference has not, or not as a method of its own.
 OURS = {"events.read", "events.state", "events.append", "rpc.discover"}
-OURS |= {"server.history.export"}
+OURS |= {"server.history.export", "server.database.history"}
 OURS |= {"klippy.tunnel.open", "printer.bed_mesh.dump_mesh"}
 OURS |= {
     f"files.{name}"
@@ -39,6 +39,8 @@ OF_AGENTS |= {"connection.register_remote_method"}
 OF_HOST = {row.name for row in METHODS.values() if row.owner == services.OWNER} - {services.SUDO_INFO.name}
 # Need topics, and what another call has answered: test_files.py.
 TRANSFERS = {name for name in OURS if name.startswith("files.")}
+# Restarts the server, and has nothing to answer: test_database.py.
+OF_DATABASE = {"server.database.restore", "debug.database.table"}
 # With a bus at the other end: test_peripherals_agent.py.
 OF_HARDWARE = {"machine.peripherals.canbus"}
 KNOWN = sorted(set(METHODS) - OURS)
@@ -106,6 +108,18 @@ VALID: dict[str, Json] = {
     "server.webcams.get_item": {"name": "bed"},
     "server.webcams.test": {"name": "bed"},
     "server.webcams.delete_item": {"name": "bed"},
+    "server.database.post_item": {"namespace": "catalogue", "key": "a.b", "value": {"c": [1, None]}},
+    "server.database.get_item": {"namespace": "catalogue", "key": "a", "at": 4e9},
+    "server.database.list": {"root": "config"},
+    "server.database.history": {"namespace": "catalogue", "key": "a.b.c", "limit": 1},
+    "server.database.delete_item": {"namespace": "catalogue", "key": "a.b"},
+    "debug.database.post_item": {"namespace": "simplyprint", "key": "a", "value": "x"},
+    "debug.database.list": {},
+    "debug.database.get_item": {"namespace": "simplyprint"},
+    "debug.database.delete_item": {"namespace": "simplyprint", "key": "a"},
+    "server.database.compact": {},
+    "server.database.post_backup": {"filename": "catalogue.db"},
+    "server.database.delete_backup": {"filename": "catalogue.db"},
     "printer.gcode.script": {"script": "M117 catalogue"},
     "printer.print.start": {"filename": "demo.gcode"},
     "printer.print.pause": {},
@@ -263,6 +277,53 @@ INVALID: list[tuple[str, Json, int]] = [
     ("server.history.delete_job", {"all": "perhaps"}, 400),
     ("server.history.export", {"format": "pdf"}, 400),
     ("server.history.export", {"limit": 0}, 400),
+    ("server.database.get_item", {}, 400),
+    ("server.database.get_item", {"namespace": ""}, 400),
+    ("server.database.get_item", {"namespace": "nosuch"}, -32601),
+    ("server.database.get_item", {"namespace": "moonraker", "key": "nosuch"}, -32601),
+    ("server.database.get_item", {"namespace": "moonraker", "key": "instance_id.nosuch"}, -32601),
+    ("server.database.get_item", {"namespace": "moonraker", "key": "a..b"}, 400),
+    ("server.database.get_item", {"namespace": "moonraker", "key": ""}, 400),
+    ("server.database.get_item", {"namespace": "moonraker", "at": "noon"}, 400),
+    ("server.database.get_item", {"namespace": "moonraker", "at": 0}, -32601),
+    ("server.database.get_item", {"namespace": "simplyprint"}, 403),
+    ("server.database.get_item", {"namespace": "database", "key": "a"}, 403),
+    ("server.database.post_item", {}, 400),
+    ("server.database.post_item", {"namespace": "x", "value": 1}, 400),
+    ("server.database.post_item", {"namespace": "x", "key": "a"}, 400),
+    ("server.database.post_item", {"namespace": "x", "key": 5, "value": 1}, 400),
+    ("server.database.post_item", {"namespace": "x", "key": [], "value": 1}, 400),
+    ("server.database.post_item", {"namespace": "x", "key": ["a", ""], "value": 1}, 400),
+    ("server.database.post_item", {"namespace": "x", "key": ".a", "value": 1}, 400),
+    *(
+        ("server.database.post_item", {"namespace": name, "key": "a", "value": 1}, 403)
+        for name in ("moonraker", "gcode_metadata", "history", "update_manager", "announcements", "simplyprint")
+    ),
+    ("server.database.delete_item", {}, 400),
+    ("server.database.delete_item", {"namespace": "x"}, 400),
+    ("server.database.delete_item", {"namespace": "x", "key": "nosuch"}, -32601),
+    ("server.database.delete_item", {"namespace": "moonraker", "key": "instance_id"}, 403),
+    ("server.database.delete_item", {"namespace": "x", "key": "a."}, 400),
+    ("server.database.history", {"namespace": "x"}, 400),
+    ("server.database.history", {"namespace": "simplyprint", "key": "a"}, 403),
+    ("server.database.history", {"namespace": "x", "key": "a", "limit": 0}, 400),
+    ("server.database.post_backup", {"filename": "../out.db"}, 400),
+    ("server.database.post_backup", {"filename": ""}, 400),
+    ("server.database.delete_backup", {}, 400),
+    ("server.database.delete_backup", {"filename": "/etc/passwd"}, 400),
+    ("server.database.delete_backup", {"filename": "nosuch.db"}, -32601),
+    ("server.database.restore", {}, 400),
+    ("server.database.restore", {"filename": "nosuch.db"}, 400),
+    ("server.database.restore", {"filename": "../../config/printer.yaml"}, 400),
+    ("debug.database.get_item", {}, 400),
+    ("debug.database.get_item", {"namespace": "nosuch"}, -32601),
+    ("debug.database.get_item", {"namespace": "moonraker", "key": "."}, 400),
+    ("debug.database.post_item", {"namespace": "x", "key": "", "value": 1}, 400),
+    ("debug.database.post_item", {"namespace": "gcode_metadata", "key": "a", "value": 1}, 400),
+    ("debug.database.delete_item", {"namespace": "x"}, 400),
+    ("debug.database.delete_item", {"namespace": "simplyprint", "key": "nosuch"}, -32601),
+    ("debug.database.table", {}, 400),
+    ("debug.database.table", {"table": "nosuch"}, -32601),
     ("events.read", {"since": -1}, 400),
     ("events.read", {"limit": "many"}, 400),
     ("events.read", {"since_time": "noon"}, 400),
@@ -275,7 +336,10 @@ INVALID: list[tuple[str, Json, int]] = [
 @pytest.fixture(scope="module")
 def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Program, Addresses]]:
     folder = tmp_path_factory.mktemp("catalogue")
-    with running(folder / "data", *printer_with_a_feed(folder)) as found:
+    options = printer_with_a_feed(folder)
+    config = Path(options[1])
+    config.write_text(config.read_text() + "database: {debug: true}\n")
+    with running(folder / "data", *options) as found:
         yield found
 
 
@@ -414,7 +478,9 @@ def ask(where: Addresses, transport: str) -> Iterator[Ask]:
 
 
 def test_every_method_has_valid_input_here() -> None:
-    assert {row_of(name).name for name in VALID} == set(METHODS) - OF_AGENTS - OF_HOST - OF_HARDWARE - TRANSFERS
+    assert {row_of(name).name for name in VALID} == set(
+        METHODS
+    ) - OF_AGENTS - OF_HOST - OF_HARDWARE - TRANSFERS - OF_DATABASE
 
 
 @pytest.mark.parametrize("name", KNOWN)
