@@ -8,7 +8,12 @@ from enum import IntEnum, StrEnum
 from functools import lru_cache
 from typing import Protocol
 
+from schemas import Permission
+
 from .web_pages import is_loopback
+
+UNIX = "unix"
+"""The address of whoever comes over a unix socket."""
 
 
 class Role(StrEnum):
@@ -67,7 +72,7 @@ class Login:
     @property
     def confided(self) -> bool:
         """Whether nobody on the way can listen: the wire is encrypted, or does not leave this machine."""
-        return self.tls is not None or not self.address or is_loopback(self.address)
+        return self.tls is not None or self.address == UNIX or is_loopback(self.address)
 
 
 class Authenticator(Protocol):
@@ -76,13 +81,23 @@ class Authenticator(Protocol):
     def authenticate(self, login: Login) -> Identity | Refusal | Awaitable[Identity | Refusal]: ...
 
 
+PRINTER = "printer"
+"""The role of another host's printer on a farm's broker."""
+DISCOVERY = "homeassistant"
+REQUEST = "moonraker/api/request"
 FILESTORE = "filestore"
 """The agent to which the topics of file transfers belong."""
 KNOWN_ADDRESSES = 256
 """Of how many addresses an authenticator remembers whether it trusts them."""
 RESERVED_CLIENT_IDS = ("agent.", "bridge", "printbus", "uplink.")
 _UNSAFE_CLIENT_ID = re.compile(r"[/+#\x00-\x1f\x7f-\x9f]")
+_UNSAFE_NAME = re.compile(r"[+#/*\x00-\x1f\x7f-\x9f]|^\$|^$")
 _LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
+
+
+def is_unsafe(name: str | None) -> bool:
+    """Whether a user name or client id could change a filter's meaning, or is none at all."""
+    return not name or _UNSAFE_NAME.search(name) is not None
 
 
 def client_id_fault(client_id: str) -> str | None:
@@ -105,7 +120,7 @@ class TrustedNetworks:
         self._known = lru_cache(KNOWN_ADDRESSES)(self._judge)
 
     def authenticate(self, login: Login) -> Identity | Refusal:
-        """An identity for a trusted address; unix sockets have no address and count as trusted."""
+        """An identity for a trusted address; unix sockets count as trusted."""
         if not self.trusts(login.address):
             return Refusal.NOT_AUTHORIZED
         role = _role(login)
@@ -115,7 +130,7 @@ class TrustedNetworks:
 
     def trusts(self, address: str) -> bool:
         """Whether this host is let in without credentials."""
-        return not address or self._known(address)
+        return address == UNIX or self._known(address)
 
     def _judge(self, address: str) -> bool:
         try:
@@ -136,15 +151,47 @@ def _role(login: Login) -> Role:
     return Role.CLIENT
 
 
+class People(Protocol):
+    """What clients are and may do at this moment."""
+
+    def knows(self, who: Identity) -> bool:
+        """Whether there still is such a user or key; who is gone may do nothing."""
+
+    def roles(self, who: Identity) -> tuple[str, ...]:
+        """The roles of a client."""
+
+    def may(self, who: Identity, permission: Permission) -> bool:
+        """Whether a client has a permission."""
+
+
+class Strangers:
+    """People of whom nothing is known but what their connection says: all may do everything."""
+
+    def knows(self, who: Identity) -> bool:
+        """Everybody is there."""
+        return True
+
+    def roles(self, who: Identity) -> tuple[str, ...]:
+        """Those that came along."""
+        return who.roles
+
+    def may(self, who: Identity, permission: Permission) -> bool:
+        """Everything."""
+        return True
+
+
 class AccessRules:
     """The default rules of one instance: its own topics are protected, all others are free for every client.
 
+    Except for printers of other hosts, which have what is below their user name, and requests to groups.
     `groups` are the names under which the instance also takes requests; they are free like all foreign topics.
     """
 
     def __init__(self, instance: str, groups: Sequence[str] = ()) -> None:
         self.instance = instance
         self.groups = tuple(groups)
+        self.people: People = Strangers()
+        self._group_requests = frozenset(f"{group}/{REQUEST}" for group in groups)
         self._prefix = f"{instance}/"
         self._publish: dict[Role, Callable[[Identity, str], bool]] = {
             Role.BUS: _always,
@@ -153,11 +200,21 @@ class AccessRules:
             Role.CLIENT: self._client_may_publish,
         }
 
+    def forget(self) -> None:
+        """Judge anew, since people have changed."""
+
     def may_publish(self, who: Identity, topic: str) -> bool:
         """Whether this client may publish, or leave a will, on a topic."""
+        return self.may_ever_publish(who, topic) and (not self._is_printer(who) or _is_printers(who, topic))
+
+    def may_ever_publish(self, who: Identity, topic: str) -> bool:
+        """What is built in about publishing."""
         if topic.startswith("$"):
             return who.role is Role.BUS
         return self._publish[who.role](who, topic)
+
+    def _is_printer(self, who: Identity) -> bool:
+        return who.role is Role.CLIENT and PRINTER in self.people.roles(who)
 
     def may_subscribe(self, who: Identity, filter: str) -> bool:
         """Whether a filter is accepted; with wildcards it is, and each delivery is checked."""
@@ -167,9 +224,21 @@ class AccessRules:
 
     def may_receive(self, who: Identity, topic: str) -> bool:
         """Whether a message on this topic may be delivered to this client."""
-        if who.role is Role.BUS or not topic.startswith(self._prefix):
+        if not self.may_ever_receive(who, topic):
+            return False
+        return not self._is_printer(who) or _is_printers(who, topic) or topic in self._group_requests
+
+    def may_ever_receive(self, who: Identity, topic: str) -> bool:
+        """What is built in about receiving."""
+        if who.role is Role.BUS:
+            return True
+        if who.role is Role.CLIENT and not self.people.knows(who):
+            return False
+        if not topic.startswith(self._prefix):
             return True
         levels = topic[len(self._prefix) :].split("/")
+        if who.role is Role.CLIENT and not self._may_see(who, levels):
+            return False
         if levels[0] == "agent" and levels[2:] in (["call"], ["macro"]):
             return who.role is Role.AGENT and who.client_id == f"agent.{levels[1]}"
         if levels[1:2] == ["tunnel"] and levels[2:3] in (["send"], ["control"]):
@@ -179,6 +248,12 @@ class AccessRules:
         if levels[0] == "files" and who.role is Role.AGENT:
             return who.client_id == f"agent.{FILESTORE}"
         return who.role is Role.BRIDGE or not _is_private(levels, who.client_id)
+
+    def _may_see(self, who: Identity, levels: list[str]) -> bool:
+        """Whether a client has the permission that a topic of the instance needs; its own answers need none."""
+        if levels[0] == "event" and levels[1:2] in (["access"], ["logins"]):
+            return self.people.may(who, Permission.ADMIN)
+        return _owner(levels) == who.client_id or self.people.may(who, Permission.READ)
 
     def may_take_over(self, old: Identity, new: Identity, *, live: bool) -> bool:
         """Whether `new` may have the session of `old`, which has the same client id; `live` means still connected.
@@ -227,9 +302,11 @@ class AccessRules:
 
     def _client_may_publish(self, who: Identity, topic: str) -> bool:
         own = self._prefix
+        if not self.people.knows(who):
+            return False
         if not topic.startswith(own):
             return topic != self.instance
-        request, name = f"{own}moonraker/api/request", who.client_id
+        request, name = f"{own}{REQUEST}", who.client_id
         tunnel = f"{own}klippy/tunnel/"
         claim = f"{own}uplink/claim"
         own_topics = (request, claim, f"{request}/{name}", f"{tunnel}send/{name}", f"{tunnel}control/{name}")
@@ -249,8 +326,22 @@ def _is_private(levels: list[str], client_id: str) -> bool:
             return True
         case ["agent", _, "call" | "answer" | "macro", *_] | ["klipper", "delta", *_]:
             return True
+    return _owner(levels) not in (None, client_id)
+
+
+def _owner(levels: list[str]) -> str | None:
+    """The client to whom a topic below the instance belongs."""
+    match levels:
         case ["moonraker", "api", "response", owner, *_] | ["reply", owner, *_] | ["files", _, owner, *_]:
-            return owner != client_id
+            return owner
         case ["klippy", "tunnel", "receive" | "state", owner, *_]:
-            return owner != client_id
-    return False
+            return owner
+    return None
+
+
+def _is_printers(who: Identity, topic: str) -> bool:
+    """Whether a topic is that of the printer whose name the user has."""
+    if is_unsafe(who.user):
+        return False
+    levels = topic.split("/")
+    return levels[0] == who.user or (levels[0] == DISCOVERY and levels[2:3] == [who.user])

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 
-from .access import Identity, Role
+from .access import PRINTER, Identity, Role
 from .config import ConfigError
 from .matching import covers, filter_fault, overlaps
-from .rule_file import DEFAULT, KINDS, PLACE, Rule, RuleSet
+from .rule_file import KINDS, PLACE, Rule, RuleSet, default_rules
 from .rules import Action, FileRules, Line
 
 ANY_ID = "{client}"
@@ -42,8 +42,9 @@ def identity(words: Sequence[str], known_roles: Sequence[str]) -> Identity:
             raise ConfigError(f"--as: '{word}': a client has one {kind}")
         given[kind] = name
     role = given.get("role", Role.CLIENT.value)
-    if role not in (*KINDS, *known_roles):
-        raise ConfigError(f"--as: no role is called '{role}'; known: {', '.join((*KINDS, *known_roles))}")
+    known = [*dict.fromkeys((*KINDS, PRINTER, *known_roles))]
+    if role not in known:
+        raise ConfigError(f"--as: no role is called '{role}'; known: {', '.join(known)}")
     named = () if role in KINDS else (role,)
     kind_of_client = Role(role) if role in KINDS else Role.CLIENT
     return Identity(given.get("client", ANY_ID), kind_of_client, given.get("user"), roles=named)
@@ -178,7 +179,7 @@ def report(
     found: tuple[RuleSet, str] | None, instance: str, groups: Sequence[str], words: Sequence[str], topic: str | None
 ) -> Iterator[str]:
     """All that `printbus broker check` prints; raises ConfigError for a question that makes no sense."""
-    rule_set, source = found or (DEFAULT, "the default set")
+    rule_set, source = found or (default_rules(groups), "the default set")
     rules = FileRules(instance, groups, rule_set)
     who = identity(words, [*rule_set.roles])
     if topic is not None:

@@ -220,7 +220,7 @@ class Connection(Line):
         if self._closed:
             return
         client = self.identity.client_id if self.identity else "a client that is not logged in"
-        logger.info("cut %s from %s: %s", client, self._address or "here", reason)
+        logger.info("cut %s from %s: %s", client, self._address or "nowhere", reason)
         self._end()
 
     def superseded(self) -> None:

@@ -206,6 +206,11 @@ class Exchange:
             if session.link is not None:
                 session.keep_waiting(partial(rules.may_receive, session.identity))
 
+    def judge_anew(self) -> None:
+        """People have changed: what they may do is looked at again, on open connections too."""
+        self.rules.forget()
+        self.set_rules(self.rules)
+
     def changed(self) -> None:
         """Make every route find its receivers anew before it is next used."""
         self._version += 1

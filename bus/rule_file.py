@@ -1,13 +1,13 @@
 """The format of access rules in `broker.yaml` or a file of their own, and how they are read."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
-from .access import Role
+from .access import DISCOVERY, PRINTER, REQUEST, Role
 from .config import ConfigError, Section, checked, nearest, read_yaml
 from .matching import filter_fault
 
@@ -107,7 +107,7 @@ class RuleSet(Section):
     @field_validator("rules")
     @classmethod
     def _known_roles(cls, rules: tuple[Rule, ...], info: ValidationInfo) -> tuple[Rule, ...]:
-        known = [*KINDS, *info.data.get("roles", ())]
+        known = [*KINDS, PRINTER, *info.data.get("roles", ())]
         for number, rule in enumerate(rules, 1):
             for role in rule.role or ():
                 if role not in known:
@@ -115,7 +115,17 @@ class RuleSet(Section):
         return rules
 
 
-DEFAULT = RuleSet(rules=(Rule(name="the default", publish=("#",), receive=("#", "$SYS/#")),))
+def default_rules(groups: Sequence[str]) -> RuleSet:
+    """What is in force without a file, as AccessRules has it built in."""
+    requests = (f"{group}/{REQUEST}" for group in groups)
+    own = Rule(
+        name="printers of other hosts",
+        role=(PRINTER,),
+        publish=("{user}/#", f"{DISCOVERY}/+/{{user}}/#"),
+        receive=("{user}/#", f"{DISCOVERY}/+/{{user}}/#", *requests),
+    )
+    no_more = Rule(name="and no more", role=(PRINTER,), deny_publish=("#",), deny_receive=("#", "$SYS/#"))
+    return RuleSet(rules=(own, no_more, Rule(name="the default", publish=("#",), receive=("#", "$SYS/#"))))
 
 
 def read_rules(access: Mapping[str, object] | None, source: str) -> tuple[RuleSet, str] | None:

@@ -1,11 +1,10 @@
 """Access rules from a file, compiled: which entry decides for a client and a topic, within what is built in."""
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 
-from .access import AccessRules, Identity, Role
+from .access import AccessRules, Identity, Role, is_unsafe
 from .matching import Trie, overlaps
 from .rule_file import PLACE, Rule, RuleSet, read_rules
 
@@ -13,7 +12,6 @@ VIEWS = 16_384
 """Identities whose rules are kept ready."""
 ANSWERS = 32_768
 """Topics, of all views together, whose answers are remembered."""
-_UNSAFE = re.compile(r"[+#/*\x00-\x1f\x7f-\x9f]|^\$|^$")
 
 
 class Action(IntEnum):
@@ -32,11 +30,6 @@ class Line:
     action: Action
     allowed: bool
     filter: str
-
-
-def is_unsafe(name: str | None) -> bool:
-    """Whether a user name or client id could change a filter's meaning, or is none at all."""
-    return not name or _UNSAFE.search(name) is not None
 
 
 def name_matches(pattern: str, name: str, *, allowed: bool) -> bool:
@@ -79,12 +72,12 @@ class _Entry:
         self.lines = lines
         self._roles = {name: users for name, users in roles.items() if name in (rule.role or ())}
 
-    def places(self, who: Identity) -> list[int]:
-        """The lines that are about a client."""
-        granted, denied = self.selects(who, allowed=True), self.selects(who, allowed=False)
+    def places(self, who: Identity, held: tuple[str, ...]) -> list[int]:
+        """The lines that are about a client which holds these roles."""
+        granted, denied = self.selects(who, held, allowed=True), self.selects(who, held, allowed=False)
         return [place for place, line in self.lines.items() if (granted if line.allowed else denied)]
 
-    def selects(self, who: Identity, *, allowed: bool) -> bool:
+    def selects(self, who: Identity, held: tuple[str, ...], *, allowed: bool) -> bool:
         """Whether the grants (or else the denials) of this entry are about a client."""
         rule, user = self.rule, who.user or None
         if rule.anonymous is not None and rule.anonymous is not (user is None):
@@ -93,14 +86,14 @@ class _Entry:
             return False
         if rule.client is not None and not _any_matches(rule.client, who.client_id, allowed):
             return False
-        return who.role is Role.CLIENT if rule.role is None else self._has_role(who, rule.role, allowed)
+        return who.role is Role.CLIENT if rule.role is None else self._has_role(who, held, rule.role, allowed)
 
-    def _has_role(self, who: Identity, wanted: Sequence[str], allowed: bool) -> bool:
+    def _has_role(self, who: Identity, held: tuple[str, ...], wanted: Sequence[str], allowed: bool) -> bool:
         if who.role.value in wanted:
             return True
         if who.role is not Role.CLIENT:
             return False
-        if any(role in wanted for role in who.roles):
+        if any(role in wanted for role in held):
             return True
         return bool(who.user) and any(_any_matches(users, who.user, allowed) for users in self._roles.values())
 
@@ -178,11 +171,11 @@ class FileRules(AccessRules):
 
     def may_publish(self, who: Identity, topic: str) -> bool:
         """Whether this client may publish, or leave a will, on a topic."""
-        return self._answer(who, Action.PUBLISH, topic, super().may_publish)
+        return self._answer(who, Action.PUBLISH, topic, self.may_ever_publish)
 
     def may_receive(self, who: Identity, topic: str) -> bool:
         """Whether a message on this topic may be delivered to this client."""
-        return self._answer(who, Action.RECEIVE, topic, super().may_receive)
+        return self._answer(who, Action.RECEIVE, topic, self.may_ever_receive)
 
     def may_subscribe(self, who: Identity, filter: str) -> bool:
         """Whether a filter is accepted: some message could come, and each delivery is checked."""
@@ -200,7 +193,7 @@ class FileRules(AccessRules):
 
     def lines_for(self, who: Identity) -> list[Line]:
         """The lines about a client, with its names put in."""
-        places = [place for entry in self.entries for place in entry.places(who)]
+        places = self._places(who)
         filters = self._expanded(places, who)
         return [replace(self.lines[place], filter=filter) for place, filter in sorted(filters.items())]
 
@@ -211,7 +204,8 @@ class FileRules(AccessRules):
 
     def built_in(self, who: Identity, action: Action, topic: str) -> bool:
         """What the built-in protection says."""
-        return super().may_publish(who, topic) if action is Action.PUBLISH else super().may_receive(who, topic)
+        judge = self.may_ever_publish if action is Action.PUBLISH else self.may_ever_receive
+        return judge(who, topic)
 
     def is_governed(self, who: Identity, topic: str) -> bool:
         """Whether entries have a say about this client on this topic."""
@@ -248,20 +242,28 @@ class FileRules(AccessRules):
 
     # Views
 
+    def forget(self) -> None:
+        """Judge anew, since people have changed."""
+        self._views.clear()
+        self._shared.clear()
+        self._answers = 0
+
     def _view(self, who: Identity) -> _View:
         known = self._views.get(id(who))
         if known is not None:
             return known[1]
         if len(self._views) >= VIEWS:
-            self._views.clear()
-            self._shared.clear()
-            self._answers = 0
+            self.forget()
         view = self._make_view(who)
         self._views[id(who)] = (who, view)
         return view
 
+    def _places(self, who: Identity) -> tuple[int, ...]:
+        held = self.people.roles(who)
+        return tuple(place for entry in self.entries for place in entry.places(who, held))
+
     def _make_view(self, who: Identity) -> _View:
-        places = tuple(place for entry in self.entries for place in entry.places(who))
+        places = self._places(who)
         shared = self._shared.get(places)
         if shared is None:
             plain = {place: self.lines[place].filter for place in places if not _has_names(self.lines[place])}

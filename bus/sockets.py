@@ -4,7 +4,7 @@ import asyncio
 import socket
 from typing import cast
 
-from .access import Authenticator, Tls
+from .access import UNIX, Authenticator, Tls
 from .engine import Connection
 from .exchange import Exchange
 
@@ -36,7 +36,7 @@ class SocketProtocol(asyncio.Protocol):
             write=self._transport.write,
             write_parts=self._transport.writelines,
             close=self._close,
-            address=peer[0] if isinstance(peer, tuple) else "",
+            address=peer[0] if isinstance(peer, tuple) else UNIX,
             tls=tls_of(transport),
             queued=self._queued,
             pause=self._pause,

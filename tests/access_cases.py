@@ -27,7 +27,11 @@ OWN = (
     "connection/bridge/1",
     "state/klippy/status",
 )
-TOPICS = (*(f"i/{own}" for own in OWN), "i", "$SYS/broker/uptime", "homeassistant/light/config")
+TOPICS = (
+    *(f"i/{own}" for own in OWN),
+    *("i", "$SYS/broker/uptime", "homeassistant/light/config", "homeassistant/light/ann/config"),
+    *("farm/moonraker/api/request", "ann/klipper/status", "b-1/moonraker/api/request/c1"),
+)
 
 
 def _joined(levels: list[str]) -> str:

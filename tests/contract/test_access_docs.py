@@ -108,13 +108,16 @@ def test_the_default_set_can_be_asked(check: Check, tmp_path: Path, capsys: pyte
     assert main(["broker", "check", *common]) == 0
     assert "from the default set" in capsys.readouterr().out
     assert main(["broker", "check", "--topic", "homeassistant/light/config", *common]) == 0
-    assert "publish: yes, entry 1 (the default) allows #" in capsys.readouterr().out
+    assert "publish: yes, entry 3 (the default) allows #" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
     ("command", "said"),
     [
-        ("broker check --as role:dashbords", "no role is called 'dashbords'; known: client, agent, bridge, family"),
+        (
+            "broker check --as role:dashbords",
+            "no role is called 'dashbords'; known: client, agent, bridge, printer, family",
+        ),
         ("broker check --as anna --as user:ben", "a client has one user"),
         ("broker check --topic 'a/#/b'", "# must stand alone on the last level"),
         ("broker check --topic ''", "a filter is empty"),

@@ -5,6 +5,7 @@ import ipaddress
 import pytest
 
 from bus.access import AccessRules, Identity, Login, Refusal, Role, Tls, TrustedNetworks
+from schemas import Permission
 
 RULES = AccessRules("i", ["farm"])
 BUS = Identity("printbus", Role.BUS, transport="local")
@@ -133,7 +134,8 @@ def test_take_over(old: Identity, new: Identity, live: bool, expected: bool) -> 
         ("127.8.9.1", True),
         ("::1", True),
         ("::ffff:127.0.0.1", True),
-        ("", True),
+        ("unix", True),
+        ("", False),
         ("192.168.1.5", False),
         ("::ffff:192.168.1.5", False),
         ("fe80::1%eth0", False),
@@ -150,7 +152,13 @@ def test_loopback_is_trusted_and_nothing_else(address: str, trusted: bool) -> No
 
 @pytest.mark.parametrize(
     ("address", "tls", "confided"),
-    [("", None, True), ("::1", None, True), ("192.168.1.5", None, False), ("192.168.1.5", Tls("anna"), True)],
+    [
+        ("unix", None, True),
+        ("", None, False),
+        ("::1", None, True),
+        ("192.168.1.5", None, False),
+        ("192.168.1.5", Tls("anna"), True),
+    ],
 )
 def test_what_a_network_could_listen_to_is_not_confided(address: str, tls: Tls | None, confided: bool) -> None:
     assert Login("one", None, None, address, "mqtt", tls).confided is confided
@@ -178,3 +186,88 @@ def test_other_networks_can_be_trusted() -> None:
 def test_roles_follow_from_client_id_and_user(client_id: str, user: str | None, expected: Role | Refusal) -> None:
     answer = TrustedNetworks().authenticate(Login(client_id, user, None, "127.0.0.1", "mqtt"))
     assert (answer.role if isinstance(answer, Identity) else answer) == expected
+
+
+class Staff:
+    """People whose roles and permissions change."""
+
+    def __init__(self) -> None:
+        self.held: dict[str, tuple[str, ...]] = {}
+        self.permitted: dict[str, set[Permission]] = {}
+
+    def knows(self, who: Identity) -> bool:
+        return who.user in self.permitted
+
+    def roles(self, who: Identity) -> tuple[str, ...]:
+        return self.held.get(who.user or "", ())
+
+    def may(self, who: Identity, permission: Permission) -> bool:
+        return permission in self.permitted.get(who.user or "", set())
+
+
+def staffed(user: str, *permissions: Permission, roles: tuple[str, ...] = ()) -> tuple[AccessRules, Identity]:
+    rules, staff = AccessRules("i", ["farm"]), Staff()
+    staff.held[user], staff.permitted[user] = roles, set(permissions)
+    rules.people = staff
+    return rules, Identity("panel", Role.CLIENT, user)
+
+
+def test_who_may_not_read_sees_only_its_own_answers() -> None:
+    rules, ann = staffed("ann", Permission.CONTROL)
+    for topic in ("klipper/status", "state/klippy/x", "moonraker/api/response", "event/print/x", "reply/other"):
+        assert not rules.may_receive(ann, f"i/{topic}")
+    for topic in ("moonraker/api/response/panel", "reply/panel", "files/download/panel/1/0"):
+        assert rules.may_receive(ann, f"i/{topic}")
+    assert rules.may_publish(ann, "i/moonraker/api/request/panel") and rules.may_receive(ann, "home/lamp")
+
+
+def test_who_logged_in_and_what_changed_about_users_is_for_administrators() -> None:
+    for permission in (Permission.READ, Permission.ADMIN):
+        rules, ann = staffed("ann", Permission.READ, permission)
+        for stream in ("access", "logins"):
+            assert rules.may_receive(ann, f"i/event/{stream}/x") is (permission is Permission.ADMIN)
+        assert rules.may_receive(ann, "i/event/print/started")
+
+
+def test_who_is_gone_may_do_nothing() -> None:
+    rules, _ = staffed("ann", Permission.READ)
+    ben = Identity("panel", Role.CLIENT, "ben")
+    for topic in ("i/moonraker/api/request", "home/lamp", "i/klipper/status", "i/moonraker/api/response/panel"):
+        assert not rules.may_publish(ben, topic) and not rules.may_receive(ben, topic)
+
+
+@pytest.mark.parametrize(
+    ("topic", "publish", "receive"),
+    [
+        ("voron/klipper/status", True, True),
+        ("voron/moonraker/api/request/x", True, True),
+        ("homeassistant/sensor/voron/x/config", True, True),
+        ("farm/moonraker/api/request", False, True),
+        ("other/klipper/status", False, False),
+        ("other/moonraker/api/request", False, False),
+        ("voron2/klipper/status", False, False),
+        ("homeassistant/sensor/other/config", False, False),
+        ("homeassistant/status", False, False),
+        ("i/moonraker/api/request", False, False),
+        ("i/moonraker/api/request/panel", False, False),
+        ("i/klipper/status", False, False),
+        ("i/moonraker/api/response/panel", False, False),
+        ("$SYS/broker/uptime", False, False),
+    ],
+)
+def test_a_printer_of_another_host_has_its_own_topics_and_no_others(topic: str, publish: bool, receive: bool) -> None:
+    rules, voron = staffed("voron", Permission.OPEN, roles=("printer",))
+    assert (rules.may_publish(voron, topic), rules.may_receive(voron, topic)) == (publish, receive)
+
+
+@pytest.mark.parametrize("name", ["+", "#", "", "other/klipper", "$SYS", "*"])
+def test_a_printers_name_opens_nothing_else(name: str) -> None:
+    rules, trap = staffed(name, Permission.OPEN, roles=("printer",))
+    for topic in ("other/klipper/status", "i/klipper/status", "i/moonraker/api/request", "home/lamp", "$SYS/broker/x"):
+        assert not rules.may_publish(trap, topic) and not rules.may_receive(trap, topic)
+
+
+def test_a_printer_called_like_the_instance_sees_nothing_of_it() -> None:
+    rules, trap = staffed("i", Permission.OPEN, roles=("printer",))
+    assert not any(rules.may_receive(trap, f"i/{topic}") for topic in ("klipper/status", "state/klippy/x", "log/head"))
+    assert not rules.may_publish(trap, "i/klipper/status")

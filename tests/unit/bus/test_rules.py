@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bus.access import AccessRules, Identity, Role
-from bus.rule_file import DEFAULT, Rule, RuleSet
+from bus.rule_file import Rule, RuleSet, default_rules
 from bus.rules import Action, FileRules, expand, name_matches
 from tests.access_cases import CLIENTS, MEMBERS, USERS, entries, topics
 from tests.access_oracle import Entry, Oracle, Who
@@ -50,9 +50,16 @@ def test_a_filter_is_accepted_where_something_could_come(
         assert rules.may_subscribe(client, "/".join([*levels[:-1], "#"]) if len(levels) > 1 else topic)
 
 
-@given(whos, topics)
+printers = st.builds(Who, st.sampled_from(CLIENTS), st.sampled_from(USERS), st.just(("printer",)))
+
+
+@given(whos | printers, topics)
 def test_the_default_set_is_what_applies_without_a_file(who: Who, topic: str) -> None:
-    rules, plain, client = FileRules("i", ["farm"], DEFAULT), AccessRules("i", ["farm"]), identity(who)
+    rules, plain, client = (
+        FileRules("i", ["farm"], default_rules(["farm"])),
+        AccessRules("i", ["farm"]),
+        identity(who),
+    )
     assert rules.may_publish(client, topic) is plain.may_publish(client, topic)
     assert rules.may_receive(client, topic) is plain.may_receive(client, topic)
 
