@@ -21,7 +21,7 @@ from schemas import AnyMethod
 from schemas.events import EVENTS
 
 ALICE = Actor("alice", "websocket", "10.0.0.5")
-WAIT = 5.0  # seconds
+WAIT = 20.0  # seconds
 
 
 class RecordingBus:

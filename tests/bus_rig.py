@@ -27,7 +27,7 @@ from schemas import AnyMethod
 
 F = TypeVar("F", bound=Fold)
 T = TypeVar("T")
-PATIENCE = 5.0  # seconds for anything that has to happen
+PATIENCE = 20.0  # seconds for anything that has to happen
 
 
 class Client:

@@ -21,7 +21,7 @@ from paho.mqtt.properties import Properties
 SYSTEM = f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/lib/rabbitmq/bin"
 START_SECONDS = 50.0
 STOP_SECONDS = 10.0
-PATIENCE = 8.0
+PATIENCE = 20.0
 PROGRAMS = {"printbus": sys.executable, "mosquitto": "mosquitto", "rabbitmq": "rabbitmq-server", "nats": "nats-server"}
 
 

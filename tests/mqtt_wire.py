@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Self
 
-PATIENCE = 2.0
+PATIENCE = 15.0
 """Seconds to wait for a packet that must come."""
 SILENCE = 0.05
 """Seconds without a packet that count as silence, after a round trip has shown that nothing is under way."""

@@ -13,7 +13,7 @@ from websockets.sync.connection import Connection
 from tests.mqtt_wire import WireClient
 from tests.program import Addresses
 
-PATIENCE = 10.0  # seconds
+PATIENCE = 20.0  # seconds
 KINDS = ("mqtt", "websocket")
 
 Json = dict[str, Any]

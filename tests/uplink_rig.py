@@ -18,7 +18,7 @@ from schemas.base import Flags, Method, NoParams, Params, Permission
 from tests.bus_rig import Rig, bus_with
 from tests.foreign_brokers import Foreign
 
-UP_SECONDS = 12.0
+UP_SECONDS = 20.0
 
 
 class Words(Params):

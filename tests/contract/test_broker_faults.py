@@ -26,7 +26,7 @@ from tests.stock_amqtt import CLOSED, INTRUDER, OWNER, RECEIVE_ONLY_PLUGIN, RULE
 
 MOMENT = 0.2
 """How long to wait for what is expected not to happen."""
-PATIENCE = 3.0
+PATIENCE = 15.0
 """How long to wait for what is expected to happen."""
 STOCK_FORGETS_SECONDS = 5.5
 MORE_THAN_SOCKETS_HOLD = 16_000

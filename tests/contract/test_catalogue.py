@@ -4,6 +4,7 @@ import asyncio
 import json
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -20,6 +21,7 @@ from tests.e2e.test_print import Socket, get, until
 from tests.feeds import printer_with_a_feed
 from tests.mqtt_wire import WireClient
 from tests.program import Addresses, Program, running
+from tests.virtual_printer import virtual_printer
 
 DATA = Path(__file__).parents[1] / "data" / "api"
 CATALOGUE = {row["rpc"]: row for row in json.loads((DATA / "catalogue.json").read_text()) if row["rpc"]}
@@ -137,11 +139,11 @@ VALID: dict[str, Json] = {
     "server.history.delete_job": {"all": True},
     "server.restart": {},  # the last one: it ends the connection
 }
-# States that a call leads through, to be awaited before the next one.
-PASSES = {
-    "printer.emergency_stop": ("shutdown",),
-    "printer.firmware_restart": ("disconnected", "ready"),
-    "printer.restart": ("disconnected", "ready"),
+# What a call leads to, to be awaited before the next one.
+LEADS_TO = {
+    "printer.emergency_stop": "printer.shutdown.1",
+    "printer.firmware_restart": "printer.ready.1",
+    "printer.restart": "printer.ready.1",
 }
 # Input that lacks something or has the wrong kind: the code on JSON-RPC, which is the status on HTTP.
 INVALID: list[tuple[str, Json, int]] = [
@@ -335,11 +337,15 @@ INVALID: list[tuple[str, Json, int]] = [
 
 @pytest.fixture(scope="module")
 def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Program, Addresses]]:
+    """The program, with a printer that restarts quickly."""
     folder = tmp_path_factory.mktemp("catalogue")
     options = printer_with_a_feed(folder)
     config = Path(options[1])
     config.write_text(config.read_text() + "database: {debug: true}\n")
-    with running(folder / "data", *options) as found:
+    with (
+        virtual_printer("--gcodes", str(folder / "data" / "gcodes")) as klipper,
+        running(folder / "data", "--klippy", str(klipper.socket), *options) as found,
+    ):
         yield found
 
 
@@ -350,12 +356,12 @@ def program(started: tuple[Program, Addresses]) -> Program:
 
 @pytest.fixture
 def where(started: tuple[Program, Addresses]) -> Addresses:
+    """Klipper is ready before each test, whatever the one before did to it."""
+    await_ready(started[1])
     return started[1]
 
 
-@pytest.fixture(autouse=True)
-def ready(where: Addresses) -> None:
-    """Klipper is ready before each test, whatever the one before did to it."""
+def await_ready(where: Addresses) -> None:
     until(lambda: bool(get(where, "/server/info")["klippy_state"] in ("ready", "shutdown")))
     if get(where, "/server/info")["klippy_state"] == "shutdown":
         get(where, "/printer/firmware_restart", post=True)
@@ -467,14 +473,33 @@ TRANSPORTS = {
 }
 
 
-@pytest.fixture(params=sorted(TRANSPORTS))
-def transport(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
+class Connections:
+    """One of each transport, made when it is first asked for and kept for the tests that follow."""
+
+    def __init__(self, where: Addresses) -> None:
+        self._where = where
+        self._open = ExitStack()
+        self._asks: dict[str, Ask] = {}
+
+    def __getitem__(self, transport: str) -> Ask:
+        if not self._asks:
+            await_ready(self._where)
+        if transport not in self._asks:
+            opened = contextmanager(TRANSPORTS[transport])(self._where)
+            self._asks[transport] = self._open.enter_context(opened)
+        return self._asks[transport]
+
+    def close(self) -> None:
+        """Ends them."""
+        self._asks.clear()
+        self._open.close()
 
 
-@pytest.fixture
-def ask(where: Addresses, transport: str) -> Iterator[Ask]:
-    yield from TRANSPORTS[transport](where)
+@pytest.fixture(scope="module")
+def connections(started: tuple[Program, Addresses]) -> Iterator[Connections]:
+    made = Connections(started[1])
+    yield made
+    made.close()
 
 
 def test_every_method_has_valid_input_here() -> None:
@@ -505,7 +530,12 @@ def fits(row: AnyMethod, result: Any) -> None:
     TypeAdapter(row.result).validate_python(result)
 
 
-def test_valid_input_gives_a_result_that_fits_the_schema(program: Program, ask: Ask, transport: str) -> None:
+@pytest.mark.parametrize("transport", sorted(TRANSPORTS))
+def test_valid_input_gives_a_result_that_fits_the_schema(
+    program: Program, connections: Connections, transport: str
+) -> None:
+    connections.close()  # as the restart at the end would, less politely
+    ask = connections[transport]
     for name, params in VALID.items():
         row = row_of(name)
         if transport == "http" and (not row.http or row is printer.OBJECTS_SUBSCRIBE):
@@ -515,24 +545,46 @@ def test_valid_input_gives_a_result_that_fits_the_schema(program: Program, ask: 
         if LATEST_JOB in params.values():
             (job,) = ask("server.history.list", {"limit": 1})["result"]["jobs"]
             params = {key: job["job_id"] for key in params}
+        head = ask("events.read", {})["result"]["head"]
         answer = ask(name, params)
         assert "result" in answer, (name, answer)
         fits(row, answer["result"])
-        for state in PASSES.get(name, ()):
-            until(lambda state=state: ask("server.info", {})["result"]["klippy_state"] == state)  # type: ignore[misc]
+        if name in LEADS_TO:
+            await_event(ask, head, LEADS_TO[name])
+    connections.close()
     assert "printbus ready" in program.ready_line()  # again, after the restart
 
 
 @pytest.mark.parametrize(("name", "params", "code"), INVALID)
-def test_invalid_input_gives_its_code(ask: Ask, transport: str, name: str, params: Json, code: int) -> None:
+def test_invalid_input_gives_its_code(connections: Connections, name: str, params: Json, code: int) -> None:
+    found = {transport: said(connections[transport](name, params)) for transport in offering(name, params)}
+    assert found == {transport: (expected(name, code, transport), True) for transport in found}
+
+
+def await_event(ask: Ask, since: int, kind: str) -> None:
+    def happened() -> bool:
+        found = ask("events.read", {"since": since})["result"]["events"]
+        return any(event["type"] == kind for event in found)
+
+    until(happened)
+
+
+def offering(name: str, params: Json) -> list[str]:
+    """Not HTTP where there is no such route; and without any object key, HTTP asks for no objects."""
     row = row_of(name)
-    if transport == "http" and (not row.http or (row.flags.arguments is Arguments.OBJECTS and not params)):
-        return  # no such route; and without any object key, HTTP asks for no objects
-    error = ask(name, params)["error"]
-    if transport == "jsonrpc" and row.flags.connection:
-        code = -32601
-    code = to_http(code) if transport == "http" else code
-    assert (error["code"], bool(error["message"])) == (code, True)
+    away = not row.http or (row.flags.arguments is Arguments.OBJECTS and not params)
+    return [transport for transport in TRANSPORTS if not (transport == "http" and away)]
+
+
+def said(answer: Json) -> tuple[int, bool]:
+    """The code, and whether there is a message."""
+    return answer["error"]["code"], bool(answer["error"]["message"])
+
+
+def expected(name: str, code: int, transport: str) -> int:
+    if transport == "http":
+        return to_http(code)
+    return -32601 if transport == "jsonrpc" and row_of(name).flags.connection else code
 
 
 def test_a_subscription_over_http_needs_a_live_connection(where: Addresses) -> None:
@@ -549,9 +601,8 @@ def test_a_subscription_over_http_needs_a_live_connection(where: Addresses) -> N
         assert set(update["params"][0]) == {"toolhead"}
 
 
-def test_over_mqtt_a_subscription_names_the_topics_of_what_was_asked(where: Addresses) -> None:
-    for ask in over_mqtt(where):
-        answer = ask("printer.objects.subscribe", {"objects": {"extruder": ["temperature"], "toolhead": None}})
-        topics = answer["result"]["topics"]
-        assert "test/klipper/state/extruder/temperature" in topics
-        assert server.WEBSOCKET_ID.name not in topics
+def test_over_mqtt_a_subscription_names_the_topics_of_what_was_asked(connections: Connections) -> None:
+    params = {"objects": {"extruder": ["temperature"], "toolhead": None}}
+    topics = connections["mqtt"]("printer.objects.subscribe", params)["result"]["topics"]
+    assert "test/klipper/state/extruder/temperature" in topics
+    assert server.WEBSOCKET_ID.name not in topics

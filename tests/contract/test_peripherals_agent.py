@@ -1,7 +1,6 @@
 """The peripherals agent on a bus: answers, lists on topics, and records of what comes and goes."""
 
 import asyncio
-import os
 import socket
 import struct
 from collections.abc import Callable
@@ -133,8 +132,7 @@ def test_udev_says_when_to_look(tmp_path: Path, run: Run[None]) -> None:
 def test_without_udevs_library_answers_are_true_all_the_same(
     tmp_path: Path, run: Run[None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PATH", os.devnull)
-    monkeypatch.setattr("ctypes.util.find_library", lambda _name: None)
+    monkeypatch.setattr("pyudev._ctypeslib.utils.find_library", lambda _name: None)
 
     async def body() -> None:
         here = Scene(tmp_path)

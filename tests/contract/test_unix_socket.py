@@ -19,7 +19,7 @@ from tests.conftest import Run
 from tests.unit.bridge.wire import INFO, Running, running, until
 
 END = b"\x03"
-WAIT = 5.0
+WAIT = 20.0
 
 
 class Client:

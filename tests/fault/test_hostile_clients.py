@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
+from websockets.sync.connection import Connection
 
 from tests import mqtt_wire
 from tests.e2e.test_print import PATIENCE, Socket, fast_printer, get, until
@@ -59,6 +60,12 @@ def websocket(where: Addresses) -> str:
     return where.http.replace("http", "ws") + "/websocket"
 
 
+def hear_the_rest(connection: Connection) -> None:
+    """Passes over notifications, until the server ends the connection."""
+    while True:
+        connection.recv(PATIENCE)
+
+
 def raw_http(where: Addresses, data: bytes) -> tuple[int, dict[str, object]]:
     """Status and JSON body of the answer to bytes."""
     url = urlsplit(where.http)
@@ -77,7 +84,7 @@ def raw_http(where: Addresses, data: bytes) -> tuple[int, dict[str, object]]:
 def test_malformed_json(where: Addresses) -> None:
     with connect(websocket(where)) as connection:
         connection.send("{bad json")
-        answer = json.loads(connection.recv(PATIENCE))
+        answer = Socket(connection).hear(lambda message: "error" in message)
         assert (answer["error"]["code"], answer["id"]) == (-32700, None)
     head = b"POST /server/jsonrpc HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     post = head + b"Content-Length: 4\r\n\r\n{bad"
@@ -99,7 +106,7 @@ def test_text_that_is_not_utf8_closes_the_websocket_with_1007(where: Addresses) 
     with connect(websocket(where)) as connection:
         connection.send(b"\xff\xfe{", text=True)
         with pytest.raises(ConnectionClosed) as closed:
-            connection.recv(PATIENCE)
+            hear_the_rest(connection)
         assert closed.value.rcvd is not None and closed.value.rcvd.code == 1007
 
 
@@ -107,7 +114,7 @@ def test_a_message_of_20_mb_is_1009_413_and_a_disconnect(where: Addresses) -> No
     with connect(websocket(where)) as connection:
         with pytest.raises(ConnectionClosed) as closed:
             connection.send("x" * HUGE)
-            connection.recv(PATIENCE)
+            hear_the_rest(connection)
         assert closed.value.rcvd is not None and closed.value.rcvd.code == 1009
     head = f"POST /printer/gcode/script HTTP/1.1\r\nHost: localhost\r\nContent-Length: {HUGE}\r\n"
     status, body = raw_http(where, head.encode() + b"Content-Type: application/json\r\n\r\n" + b"x" * 4096)

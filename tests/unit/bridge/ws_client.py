@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 KEY = b"dGhlIHNhbXBsZSBub25jZQ=="
-WAIT = 5.0
+WAIT = 20.0
 
 
 def masked(opcode: int, payload: bytes, *, fin: bool = True, key: bytes = b"\x01\x02\x03\x04") -> bytes:
@@ -20,7 +20,8 @@ def masked(opcode: int, payload: bytes, *, fin: bool = True, key: bytes = b"\x01
     head = bytes((first, 0x80 | size)) if size < 126 else b""
     if size >= 126:
         head = pack(">BBH", first, 0xFE, size) if size < 65536 else pack(">BBQ", first, 0xFF, size)
-    return head + key + bytes(byte ^ key[index % 4] for index, byte in enumerate(payload))
+    pattern = (key * (size // 4 + 1))[:size]
+    return head + key + (int.from_bytes(payload) ^ int.from_bytes(pattern)).to_bytes(size)
 
 
 class WsClient:
