@@ -12,6 +12,7 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
+from .addresses import without_addresses
 from .mqtt_settings import MqttSettings
 from .topics import INSTANCE
 
@@ -81,7 +82,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from None
     except (yaml.YAMLError, ValueError) as error:
-        raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+        raise ConfigError(f"{path}: not valid YAML: {without_addresses(' '.join(str(error).split()))}") from None
     except RecursionError:
         raise ConfigError(f"{path}: not valid YAML: nested too deeply") from None
     if content is None:
@@ -137,7 +138,8 @@ def _explain(error: ErrorDetails, model: type[BaseModel], prefix: str, also: tup
     if error["type"] == "missing":
         return f"'{key}': is required"
     expected = error["msg"].removeprefix("Value error, ")
-    return f"'{key}': {expected[:1].lower()}{expected[1:]}, found {error['input']!r:.80}"
+    found = without_addresses(repr(error["input"]))
+    return f"'{key}': {expected[:1].lower()}{expected[1:]}, found {found:.80}"
 
 
 def nearest(word: str, known: list[str]) -> str:
@@ -152,16 +154,25 @@ def _fields_at(model: type[BaseModel], path: list[str]) -> list[str]:
     kinds: list[Any] = [model]
     for part in path:
         kinds = [member for kind in kinds for member in _members(_inner(kind, part))]
-    return [name for kind in kinds if _is_model(kind) for name in kind.model_fields]
+    return [name for kind in kinds if _is_model(kind) for name in (*kind.model_fields, *_families(kind))]
 
 
 def _inner(kind: Any, part: str) -> Any:
     """What stands at one part of a path: a field of a model, a value of a mapping, an item of a list."""
     if _is_model(kind):
         field = kind.model_fields.get(part)
-        return field.annotation if field else _inner(_extra(kind), part)
+        return field.annotation if field else _family(kind, part) or _inner(_extra(kind), part)
     inner = get_args(kind)
     return inner[-1 if get_origin(kind) is dict else 0] if inner else None
+
+
+def _families(kind: Any) -> list[str]:
+    """What options whose names begin alike are called, where a model has any (bus/options.py)."""
+    return [f"{start}NAME" for start in getattr(kind, "families", ())]
+
+
+def _family(kind: Any, part: str) -> Any:
+    return next((model for start, model in getattr(kind, "families", {}).items() if part.startswith(start)), None)
 
 
 def _extra(kind: Any) -> Any:

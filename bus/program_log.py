@@ -13,6 +13,7 @@ from threading import Thread
 from types import TracebackType
 from typing import Any, Self, TextIO
 
+from .addresses import HIDDEN
 from .clock import SYSTEM, Clock
 
 log = logging.getLogger(__name__)
@@ -32,7 +33,6 @@ SECRETS = re.compile(
 )
 BEARER = re.compile(r"(?i)\b(bearer )\S+")
 USER_INFO = re.compile(r"(://[^/\s:@]*:)[^/\s@]+(?=@)")
-HIDDEN = "***"
 
 
 def without_secrets(text: str) -> str:

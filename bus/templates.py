@@ -2,23 +2,26 @@
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator, Mapping
 from configparser import ConfigParser
 from configparser import Error as BrokenFile
 from contextvars import ContextVar
 from pathlib import Path
 from traceback import extract_tb
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Self
 
 import jinja2
 from jinja2 import nodes
 from jinja2.async_utils import auto_aiter, auto_await
 from jinja2.sandbox import SandboxedEnvironment
 
-from .agent import Bus
+from .agent import Bus, Host
 from .config import ConfigError
 from .errors import BusError
 from .mandate import Mandate
+
+log = logging.getLogger(__name__)
 
 SECRETS_FILE = "moonraker.secrets"  # in the data folder: what `secrets` holds, INI or JSON
 MAX_STEPS = 100_000  # turns of loops and calls of functions in one run; one more ends it
@@ -43,6 +46,18 @@ class Templates:
         self._bus = bus
         self._environment = _environment()
         self._environment.globals |= {"secrets": secrets, "raise_error": _raise_error}
+
+    @classmethod
+    async def open(cls, bus: Bus, host: Host | None) -> Self:
+        """With the secrets of the data folder; a file that is broken is as good as none, and a warning."""
+        try:
+            secrets, problem = await asyncio.to_thread(read_secrets, bus.data), None
+        except ConfigError as error:
+            secrets, problem = {}, str(error)
+            log.warning("%s", error)
+        if host is not None:
+            host.warn("secrets", problem)
+        return cls(bus, secrets)
 
     def template(self, text: str, mandate: Mandate) -> "Template":
         """A template with the rights of a mandate, whose name its errors bear; raises TemplateError."""
@@ -150,7 +165,7 @@ class _Environment(SandboxedEnvironment):
 
 def _environment() -> _Environment:
     environment = _Environment("{%", "%}", "{", "}", enable_async=True, extensions=["jinja2.ext.do"])
-    environment.filters["paced"] = _paced
+    environment.filters |= {"paced": _paced, "fromjson": json.loads}
     return environment
 
 

@@ -1,21 +1,17 @@
 """All buttons of a host: each at its pin or topic, and one document that says how they are."""
 
 import asyncio
-import logging
 from collections.abc import Mapping
 from typing import Self
 
 from bus.agent import Bus, Host
-from bus.config import ConfigError
 from bus.envelope import dumps
-from bus.templates import Templates, read_secrets
+from bus.templates import Templates
 from schemas import buttons
 
 from .button import Button, Unusable
 from .settings import ButtonSettings
 from .topic import follow_topic
-
-log = logging.getLogger(__name__)
 
 RETRY = 5.0  # seconds until a pin that cannot be used is tried again
 DOCUMENT = "buttons"  # the state document
@@ -35,15 +31,8 @@ class Panel:
 
     @classmethod
     async def open(cls, bus: Bus, settings: Mapping[str, ButtonSettings], host: Host | None) -> Self:
-        """A panel whose templates know the secrets of the data folder; a file that is broken is as good as none."""
-        try:
-            secrets, problem = await asyncio.to_thread(read_secrets, bus.data), None
-        except ConfigError as error:
-            secrets, problem = {}, str(error)
-            log.warning("%s", error)
-        if host is not None:
-            host.warn("secrets", problem)
-        return cls(bus, settings, Templates(bus, secrets), host)
+        """A panel whose templates know the secrets of the data folder."""
+        return cls(bus, settings, await Templates.open(bus, host), host)
 
     async def run(self) -> None:
         """Keeps all buttons until cancelled."""

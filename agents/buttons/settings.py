@@ -3,11 +3,11 @@
 import re
 from typing import Annotated, NamedTuple, Self
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
 
 from bus.agent import Settings
 from bus.mandate import EVERYTHING, Permissions
-from bus.matching import filter_fault
+from bus.options import OneTopic, TemplateText
 from schemas.buttons import Kind
 
 DEFAULT_CHIP = "gpiochip0"
@@ -35,21 +35,6 @@ def _pin(text: object) -> object:
     return Pin(found["chip"] or DEFAULT_CHIP, int(found["line"]), "!" in found["marks"], pull)
 
 
-def _topic(text: str) -> str:
-    if fault := filter_fault(text):
-        raise ValueError(fault)
-    if "+" in text or "#" in text or text.startswith("$"):
-        raise ValueError("expected one topic, without wildcards")
-    return text
-
-
-def _template(text: str) -> str:
-    from bus.templates import check_syntax  # with jinja2, which takes its time and memory
-
-    return check_syntax(text)
-
-
-Template = Annotated[str, AfterValidator(_template)]
 OF_KIND: dict[Kind, tuple[str, ...]] = {
     "gpio": ("pin", "debounce_period"),
     "mqtt": ("state_topic", "state_response_template", "pressed_payload", "released_payload"),
@@ -62,13 +47,13 @@ class ButtonSettings(Settings):
     type: Kind = "gpio"
     pin: Annotated[Pin, BeforeValidator(_pin), PlainSerializer(str)] | None = None
     debounce_period: float = Field(0.05, ge=0.01, le=10, description="Seconds for which a pin must be steady.")
-    state_topic: Annotated[str, AfterValidator(_topic)] | None = None
-    state_response_template: Template | None = Field(None, description="Makes one of the payloads of what comes.")
+    state_topic: OneTopic | None = None
+    state_response_template: TemplateText | None = Field(None, description="Makes one of the payloads of what comes.")
     pressed_payload: str = "pressed"
     released_payload: str | None = Field("released", description="null: it is never held, each press is one by itself.")
     minimum_event_time: float = Field(0, ge=0, description="Seconds before which no further press or release counts.")
-    on_press: Template | None = None
-    on_release: Template | None = None
+    on_press: TemplateText | None = None
+    on_release: TemplateText | None = None
     permissions: Permissions = Field(EVERYTHING, description="What its templates may do.")
 
     def templates(self) -> dict[str, str]:
