@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from .program_log import HIDDEN, without_secrets
+from .addresses import HIDDEN, scheme_of, without_addresses
+from .program_log import without_secrets
 
 if TYPE_CHECKING:
     from .instance import Plan
@@ -16,6 +17,7 @@ OF_AUTHORIZATION = {"trusted_clients", "cors_domains", "proxies", "hosts"}  # op
 RENAMED = {"max_websockets": "max_websocket_connections", "instance": "instance_name"}
 OF_MQTT = {"instance", "groups"}  # options outside any section
 OF_BROKER = {"listeners": "mqtt_listener", "uplinks": "mqtt_uplink", "limits": "mqtt_limits"}
+NOTIFIERS, NOTIFIER = "notifiers", "notifier "  # addresses of messaging services are keys to them
 OF_SERVER = {("klippy", "socket"): "klippy_uds_address"}  # options of agents
 
 Sections = dict[str, dict[str, Any]]
@@ -103,18 +105,22 @@ def _options(section: str, values: Mapping[str, Any]) -> Placed:
 def _gathered(placed: Placed) -> Sections:
     found: Sections = {}
     for section, option, value in placed:
-        found.setdefault(section, {})[option] = _masked(option, value)
+        found.setdefault(section, {})[option] = _masked(option, value, section)
     return found
 
 
-def _masked(option: str, value: Any) -> Any:
+def _masked(option: str, value: Any, section: str = "") -> Any:
     """The value; where it is a secret itself, rather than the place of one, only that there is one."""
     if isinstance(value, dict):
-        return {key: _masked(key, each) for key, each in value.items()}
+        return {key: _masked(key, each, section) for key, each in value.items()}
     if isinstance(value, list):
-        return [_masked(option, each) for each in value]
+        return [_masked(option, each, section) for each in value]
     if not isinstance(value, str):
         return value
+    if section == NOTIFIERS:  # which cannot be used as it is
+        return without_addresses(value)
+    if section.startswith(NOTIFIER) and option == "url":
+        return scheme_of(value)
     return HIDDEN if SECRET.search(option) and value else without_secrets(value)
 
 
@@ -122,4 +128,6 @@ def _text(value: Any) -> str:
     """A value as it would stand in a file of Moonraker's kind."""
     if isinstance(value, list):
         return "".join(f"\n{_text(each)}" for each in value)
+    if isinstance(value, dict):
+        return "".join(f"\n{key}={_text(each)}" for key, each in value.items())
     return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

@@ -42,6 +42,30 @@ _SERVER = {
     "plugins": ["application", "jsonrpc", "websockets", "klippy_connection", "klippy_apis", "mqtt"],
     "failed_plugins": [],
 }
+_METER = {
+    "id": "meter",
+    "friendly_name": "Power meter",
+    "type": "mqtt",
+    "values": {"power": 121.0, "energy": 3.25},
+}
+_METER_INFO = {
+    "parameter_info": [{"name": "power", "units": "W"}, {"name": "energy", "units": "kWh"}],
+    "history_fields": [
+        {
+            "field": "energy",
+            "provider": "sensor meter",
+            "description": "Energy of the print",
+            "strategy": "delta",
+            "units": "kWh",
+            "init_tracker": True,
+            "exclude_paused": False,
+            "report_total": True,
+            "report_maximum": False,
+            "precision": 3,
+            "parameter": "energy",
+        }
+    ],
+}
 _ASKED = {"extruder": ["temperature", "target"], "print_stats": None}
 _STATUS = {
     "extruder": {"temperature": 214.8, "target": 215.0},
@@ -370,6 +394,26 @@ EXAMPLES: Mapping[str, Example] = {
     "server.announcements.feeds": Example(result={"feeds": _FEEDS}),
     "server.announcements.post_feed": Example({"name": "mainsail"}, {"feed": "mainsail", "action": "added"}),
     "server.announcements.delete_feed": Example({"name": "mainsail"}, {"feed": "mainsail", "action": "removed"}),
+    "server.sensors.list": Example({"extended": True}, {"sensors": {"meter": {**_METER, **_METER_INFO}}}),
+    "server.sensors.info": Example({"sensor": "meter"}, _METER),
+    "server.sensors.measurements": Example({"sensor": "meter"}, {"meter": {"power": [119.5, 119.5, 121.0]}}),
+    "server.notifiers.list": Example(
+        result={
+            "notifiers": [
+                {
+                    "name": "phone",
+                    "url": "tgram://{secrets.telegram.bot}/{secrets.telegram.chat}",
+                    "events": ["complete", "error"],
+                    "body": "{event_args[1].filename}: {event_name}",
+                    "title": None,
+                    "attach": "http://127.0.0.1/webcam/?action=snapshot",
+                }
+            ]
+        }
+    ),
+    "debug.notifiers.test": Example(
+        {"name": "phone"}, {"status": "success", "stats": {"filename": "demo.gcode", "state": "complete"}}
+    ),
     "server.webcams.list": Example(result={"webcams": [_WEBCAM]}),
     "server.webcams.get_item": Example(_WHICH, {"webcam": _WEBCAM}),
     "server.webcams.post_item": Example(

@@ -6,7 +6,21 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from . import announcements, buttons, files, klippy, machine, peripherals, printer, services, state, webcams
+from . import (
+    announcements,
+    buttons,
+    files,
+    history,
+    klippy,
+    machine,
+    notifiers,
+    peripherals,
+    printer,
+    sensors,
+    services,
+    state,
+    webcams,
+)
 from .base import Model
 
 
@@ -218,6 +232,10 @@ TOPICS = {
                 "machine/remote_methods": state.RemoteMethods,
                 "mqttgate/remote_methods": state.RemoteMethods,
                 "buttons/buttons": buttons.Buttons,
+                "sensors/sensors": sensors.Readings,
+                "sensors/job_data": history.JobData,
+                "notifiers/notifiers": notifiers.Outcomes,
+                "notifiers/remote_methods": state.RemoteMethods,
                 "filestore/roots": state.Roots,
                 "filestore/uploads": state.Uploads,
                 "webcams/webcams": webcams.Webcams,

@@ -14,6 +14,7 @@ class Asked:
 
     path: str
     headers: Message
+    body: bytes = b""
 
 
 class Scripted:
@@ -40,7 +41,13 @@ def scripted() -> Iterator[Scripted]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            status, headers, content = script.answer(Asked(self.path, self.headers))
+            self._answer(b"")
+
+        def do_POST(self) -> None:
+            self._answer(self.rfile.read(int(self.headers["Content-Length"])))
+
+        def _answer(self, body: bytes) -> None:
+            status, headers, content = script.answer(Asked(self.path, self.headers, body))
             self.send_response(status)
             for name, value in {**headers, "Content-Length": str(len(content))}.items():
                 self.send_header(name, value)

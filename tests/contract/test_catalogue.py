@@ -19,6 +19,7 @@ from schemas import METHODS, NAMESPACES, files, printer, server, services
 from schemas.base import AnyMethod, Arguments, Notification, is_open
 from tests.e2e.test_print import Socket, get, until
 from tests.feeds import printer_with_a_feed
+from tests.http_script import scripted
 from tests.mqtt_wire import WireClient
 from tests.program import Addresses, Program, running
 from tests.virtual_printer import virtual_printer
@@ -46,6 +47,13 @@ OF_DATABASE = {"server.database.restore", "debug.database.table"}
 # With a bus at the other end: test_peripherals_agent.py.
 OF_HARDWARE = {"machine.peripherals.canbus"}
 KNOWN = sorted(set(METHODS) - OURS)
+
+# What is optional, and so has methods only where it is configured.
+OPTIONAL = """
+database: {debug: true}
+sensors: {meter: {state_topic: catalogue/meter, state_response_template: '{set_result("power", payload|float)}'}}
+notifiers: {phone: {url: 'json://HOST/catalogue', events: gcode}}
+"""
 
 Json = dict[str, Any]
 Ask = Callable[[str, Json], Json]
@@ -105,6 +113,11 @@ VALID: dict[str, Json] = {
     "server.announcements.feeds": {},
     "server.announcements.post_feed": {"name": "Mainsail"},
     "server.announcements.delete_feed": {"name": "mainsail"},
+    "server.sensors.list": {"extended": True},
+    "server.sensors.info": {"sensor": "meter"},
+    "server.sensors.measurements": {},
+    "server.notifiers.list": {},
+    "debug.notifiers.test": {"name": "phone"},
     "server.webcams.post_item": {"name": "bed", "stream_url": "/webcam", "rotation": 90, "extra_data": {"a": [1]}},
     "server.webcams.list": {},
     "server.webcams.get_item": {"name": "bed"},
@@ -245,6 +258,12 @@ INVALID: list[tuple[str, Json, int]] = [
     ("server.announcements.delete_feed", {}, 400),
     ("server.announcements.delete_feed", {"name": "klipper"}, 400),
     ("server.announcements.delete_feed", {"name": "nosuch"}, 400),
+    ("server.sensors.list", {"extended": "maybe"}, 400),
+    ("server.sensors.info", {}, 400),
+    ("server.sensors.info", {"sensor": "nosuch"}, 400),
+    ("server.sensors.measurements", {"sensor": "nosuch"}, 400),
+    ("debug.notifiers.test", {}, 400),
+    ("debug.notifiers.test", {"name": "nosuch"}, -32601),
     ("server.webcams.get_item", {}, 400),
     ("server.webcams.get_item", {"name": "nosuch"}, -32601),
     ("server.webcams.get_item", {"uid": "nosuch", "name": "bed"}, -32601),
@@ -341,12 +360,14 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Program,
     folder = tmp_path_factory.mktemp("catalogue")
     options = printer_with_a_feed(folder)
     config = Path(options[1])
-    config.write_text(config.read_text() + "database: {debug: true}\n")
     with (
+        scripted() as service,
         virtual_printer("--gcodes", str(folder / "data" / "gcodes")) as klipper,
-        running(folder / "data", "--klippy", str(klipper.socket), *options) as found,
     ):
-        yield found
+        service.say("/catalogue", b"")
+        config.write_text(config.read_text() + OPTIONAL.replace("HOST", service.url.removeprefix("http://")))
+        with running(folder / "data", "--klippy", str(klipper.socket), *options) as found:
+            yield found
 
 
 @pytest.fixture

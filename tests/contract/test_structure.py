@@ -25,6 +25,7 @@ EVERYWHERE = {"pydantic", "pydantic_core"}
 HOMES = {
     "aiomqtt": "bus/client.py",
     "amqtt": "bus/broker.py",
+    "apprise": "agents/notifiers/sender.py",
     "gpiod": "agents/buttons/gpio.py",
     "jinja2": "bus/templates.py",
     "asyncinotify": "agents/filestore/watch.py",

@@ -79,6 +79,33 @@ def test_the_place_of_a_secret_is_shown_and_no_secret(tmp_path: Path) -> None:
     assert "hunter2" not in text and "zaphod" not in text  # access rules are nobody else's business
 
 
+PHONE = "notifiers: {phone: {url: 'tgram://12345:hunter2/{secrets.chat.id}', %s: error}}"
+POWER = """
+sensors:
+  power:
+    state_topic: home/power
+    state_response_template: "{set_result('power', payload|float)}"
+    parameter_power: {units: W}
+"""
+
+
+@pytest.mark.parametrize("events", ["events", "evnts"])
+def test_addresses_of_messaging_services_are_keys_to_them(tmp_path: Path, events: str) -> None:
+    text = json.dumps(shown(tmp_path, printer=PHONE % events))
+    assert "tgram://***" in text and "hunter2" not in text
+
+
+def test_an_address_that_is_a_template_shows_it(tmp_path: Path) -> None:
+    found = shown(tmp_path, printer=PHONE % "events")
+    assert found["config"]["notifier phone"]["url"] == "tgram://***{secrets.chat.id}"
+
+
+def test_named_sections_are_sections_and_mappings_in_them_lines(tmp_path: Path) -> None:
+    found = shown(tmp_path, printer=POWER)
+    assert found["config"]["sensor power"]["parameter_power"] == {"units": "W"}
+    assert found["orig"]["sensor power"]["parameter_power"] == "\nunits=W"
+
+
 @pytest.mark.parametrize("name", ["api_key", "password", "sudo_password", "client_secret", "TOKEN"])
 def test_what_is_called_a_secret_is_one(name: str) -> None:
     from bus.config_view import _masked

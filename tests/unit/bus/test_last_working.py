@@ -77,6 +77,8 @@ def test_the_first_file_says_nothing_and_each_of_its_examples_is_right(tmp_path:
         "datastore",
         "webcams",
         "announcements",
+        "sensors",
+        "notifiers",
         "log",
     }
     offer(tmp_path / "config")

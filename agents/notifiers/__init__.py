@@ -1,0 +1,5 @@
+"""Messages to people about prints, through the services that they use."""
+
+from .agent import Notifiers
+
+__all__ = ["Notifiers"]

@@ -1,0 +1,241 @@
+"""Sensors on the running program: values from topics, who is told, and what of them a job keeps."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from schemas.sensors import UPDATED
+from tests.contract.test_buttons import retain
+from tests.contract.test_catalogue import DATA
+from tests.e2e.test_print import get, until
+from tests.program import Addresses, Program, running
+from tests.talkers import MqttTalker, Talker, mqtt_talker, talker
+
+Json = dict[str, Any]
+SHOWN = next(row for row in json.loads((DATA / "notifications.json").read_text()) if row["name"] == UPDATED.name)
+PRINTER = "klippy: {virtual: true, speed: 20}\n"
+METER = """
+{% set said = payload|fromjson %}
+{set_result("power", said.apower|float)}
+{set_result("energy", said.total|float)}
+{set_result("state", said.output)}
+"""
+SENSORS: Json = {
+    "meter": {
+        "type": "mqtt",
+        "name": "Power meter",
+        "state_topic": "shelly/status",
+        "state_response_template": METER,
+        "parameter_power": {"units": "W"},
+        "parameter_energy": "units=kWh",
+        "history_field_energy": {
+            "parameter": "energy",
+            "desc": "Energy of the print",
+            "strategy": "delta",
+            "units": "kWh",
+            "init_tracker": True,
+            "precision": 3,
+            "report_total": True,
+        },
+        "history_field_peak": {"parameter": "power", "strategy": "maximum", "report_maximum": True},
+        "history_field_running": {"parameter": "power", "strategy": "collect", "exclude_paused": True},
+    },
+    "spy": {"state_topic": "test/reply/somebody", "state_response_template": "{set_result('a', 1)}"},
+    "door": {"state_topic": "home/door", "state_response_template": '{set_result("open", payload == "open")}'},
+}
+
+
+def with_sensors(folder: Path, section: Json) -> list[str]:
+    """The options of a printer with sensors."""
+    config = folder / "printer.yaml"
+    config.write_text(f"{PRINTER}sensors: {json.dumps(section)}\n")
+    return ["--config", str(config)]
+
+
+@pytest.fixture(scope="module")
+def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Program, Addresses]]:
+    folder = tmp_path_factory.mktemp("sensors")
+    with running(folder / "data", *with_sensors(folder, SENSORS)) as (program, where):
+        until(lambda: bool(get(where, "/server/info")["klippy_state"] == "ready"))
+        yield program, where
+
+
+@pytest.fixture
+def where(started: tuple[Program, Addresses]) -> Addresses:
+    return started[1]
+
+
+@pytest.fixture
+def house(where: Addresses) -> Iterator[Callable[..., None]]:
+    """Says what the meter does."""
+    with mqtt_talker(where, "house") as client:
+
+        def say(power: float, energy: float = 0.0, output: bool = True) -> None:
+            said = {"apower": power, "total": energy, "output": output}
+            client.publish("shelly/status", json.dumps(said).encode())
+            until(lambda: values(where, "meter") == {"power": power, "energy": energy, "state": output})
+
+        yield say
+
+
+def values(where: Addresses, sensor: str) -> Json:
+    return dict(get(where, f"/server/sensors/info?sensor={sensor}")["values"])
+
+
+def told(client: Talker, sensor: str, **expected: Any) -> Json:
+    """What the first update that says this of a sensor tells."""
+
+    def is_it(said: Json) -> bool:
+        known = said["params"][0].get(sensor, {}) if said.get("method") == UPDATED.name else {}
+        return bool(expected.items() <= known.items())
+
+    return dict(client.hear(is_it)["params"][0])
+
+
+@pytest.mark.parametrize("listener", ["mqtt", "websocket"])
+def test_what_a_topic_says_is_told_once_a_second(where: Addresses, house: Callable[..., None], listener: str) -> None:
+    power = 20.0 if listener == "mqtt" else 30.0
+    with talker(where, listener, "listener") as client:
+        client.ask("server.info")
+        house(power, 1.5)
+        update = told(client, "meter", power=power)
+    Draft202012Validator(SHOWN["params"][0]).validate(update)
+    assert update["meter"] == {"power": power, "energy": 1.5, "state": True} and "door" not in update
+
+
+def test_one_sensor_and_all_with_and_without_what_is_known_of_them(
+    where: Addresses, house: Callable[..., None]
+) -> None:
+    house(12.5, 3.25)
+    meter = get(where, "/server/sensors/info?sensor=meter")
+    assert meter == {
+        "id": "meter",
+        "friendly_name": "Power meter",
+        "type": "mqtt",
+        "values": {"power": 12.5, "energy": 3.25, "state": True},
+    }
+    extended = get(where, "/server/sensors/list?extended=true")["sensors"]
+    assert extended["meter"].items() > meter.items()
+    assert extended["meter"]["parameter_info"] == [{"name": "power", "units": "W"}, {"name": "energy", "units": "kWh"}]
+    assert [field["field"] for field in extended["meter"]["history_fields"]] == ["energy", "peak", "running"]
+    assert extended["door"] == {
+        "id": "door",
+        "friendly_name": "door",
+        "type": "mqtt",
+        "values": {},
+        "parameter_info": [],
+        "history_fields": [],
+    }
+
+
+def test_numbers_are_kept_a_second_apart(where: Addresses, house: Callable[..., None]) -> None:
+    def stored() -> list[float]:
+        found: list[float] = get(where, "/server/sensors/measurements?sensor=meter")["meter"].get("power", [])
+        return found
+
+    house(77.0)
+    until(lambda: stored()[-1:] == [77.0])
+    count = len(stored())
+    until(lambda: len(stored()) > count)
+    assert stored()[-2:] == [77.0, 77.0]
+    everything = get(where, "/server/sensors/measurements")
+    assert {*everything} == {"meter", "door", "spy"} and everything["door"] == {}
+    assert {*everything["meter"]} == {"power", "energy", "state"}
+
+
+def test_a_job_keeps_what_sensors_said_while_it_went_on(where: Addresses, house: Callable[..., None]) -> None:
+    house(500.0, 7.0)
+    get(where, "/printer/print/start?filename=demo.gcode", post=True)
+    get(where, "/printer/print/pause", post=True)
+    until(lambda: state(where) == "paused")
+    house(90.0, 7.1)
+    get(where, "/printer/print/resume", post=True)
+    until(lambda: state(where) == "printing")
+    house(60.0, 7.25)
+    get(where, "/printer/print/cancel", post=True)
+    until(lambda: newest_job(where)["status"] == "cancelled" and bool(newest_job(where)["auxiliary_data"]))
+    house(900.0, 9.0)  # after it
+    data = {each["name"]: each for each in newest_job(where)["auxiliary_data"]}
+    assert {name: each["value"] for name, each in data.items()} == {"energy": 0.25, "peak": 90.0, "running": [60.0]}
+    assert data["energy"] == {
+        "provider": "sensor meter",
+        "name": "energy",
+        "value": 0.25,
+        "description": "Energy of the print",
+        "units": "kWh",
+    }
+    assert get(where, "/server/history/totals")["auxiliary_totals"] == [
+        {"provider": "sensor meter", "field": "energy", "maximum": None, "total": 0.25},
+        {"provider": "sensor meter", "field": "peak", "maximum": 90.0, "total": None},
+    ]
+
+
+def state(where: Addresses) -> str:
+    last = get(where, "/events/state?fold=last_print")["state"]
+    return str(last.get("state"))
+
+
+def newest_job(where: Addresses) -> Json:
+    (job,) = get(where, "/server/history/list?limit=1")["jobs"]
+    return dict(job)
+
+
+def test_what_cannot_be_read_is_a_warning_until_it_can(
+    started: tuple[Program, Addresses], house: Callable[..., None]
+) -> None:
+    program, where = started
+    house(3.0)
+    with mqtt_talker(where, "confused") as client:
+        for _ in range(200):
+            client.publish("shelly/status", b"not JSON")
+    warning = "Sensor meter: state_response_template, line 2: JSONDecodeError"
+    until(lambda: any(text.startswith(warning) for text in get(where, "/server/info")["warnings"]))
+    assert values(where, "meter")["power"] == 3.0
+    house(4.0)
+    until(lambda: "JSONDecodeError" not in str(get(where, "/server/info")["warnings"]))
+    assert "".join(program.errors).count("JSONDecodeError") == 1
+
+
+def test_the_state_document_has_it_all(where: Addresses, house: Callable[..., None]) -> None:
+    house(8.0)
+
+    def shown() -> Json:
+        with mqtt_talker(where, "reader") as client:
+            return document(client, "test/state/sensors/sensors")
+
+    until(lambda: shown()["sensors"]["meter"]["values"]["power"] == 8.0)
+    assert shown()["sensors"]["meter"]["fault"] is None
+
+
+def document(client: MqttTalker, topic: str) -> Json:
+    """What is retained on a topic."""
+    answer = client.ask("server.mqtt.subscribe", topic=topic, timeout=10)
+    return dict(answer["result"]["payload"])
+
+
+def test_retained_values_are_there_at_the_start(tmp_path: Path) -> None:
+    arguments = with_sensors(tmp_path, SENSORS)
+    with running(tmp_path / "data", *arguments) as (_, where):
+        retain(where, "home/door", b"open")
+    with running(tmp_path / "data", *arguments) as (_, where):
+        until(lambda: values(where, "door") == {"open": True})
+        assert get(where, "/server/info")["components"].count("sensor") == 1
+
+
+def test_a_section_that_is_wrong_disables_the_component_and_nothing_else(tmp_path: Path) -> None:
+    wrong = {"meter": {**SENSORS["meter"], "stat_topic": "x"}}
+    with running(tmp_path / "data", *with_sensors(tmp_path, wrong)) as (_, where):
+        info = get(where, "/server/info")
+        with talker(where, "websocket", "client") as client:
+            assert client.ask("server.sensors.list")["error"]["code"] == -32601
+    assert "sensor" in info["failed_components"] and "sensor" not in info["components"]
+    assert any("'sensors.meter.stat_topic', did you mean 'state_topic'?" in text for text in info["warnings"])
+
+
+def test_a_topic_that_is_private_to_others_is_a_warning(where: Addresses) -> None:
+    warning = "Sensor spy: test/reply/somebody is private to somebody else"
+    until(lambda: warning in get(where, "/server/info")["warnings"])
