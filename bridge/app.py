@@ -6,17 +6,20 @@ from collections import Counter
 from pathlib import Path
 from ssl import SSLContext
 
+from bus.authorization import Authorization
 from bus.calls import Caller, Received, Session
 from bus.topics import Topics
+from bus.trust import Trust
 from schemas import METHODS
 from schemas.files import LOGS
 
 from .asgi import Application
 from .auth import Gate
+from .callers import Callers
 from .clients import Clients
 from .commands import Commands
 from .door import Door
-from .downloads import Downloads
+from .downloads import Downloads, is_picture
 from .jsonrpc import JsonRpc
 from .mqtt_socket import MqttFactory
 from .octoprint import OctoPrint
@@ -49,15 +52,18 @@ class Bridge:
         topics: Topics,
         client_id: str,
         settings: BridgeSettings,
+        authorization: Authorization,
         *,
         mqtt: MqttFactory | None = None,
         data: Path | None = None,
     ) -> None:
-        self._gate = Gate(settings)
+        self._trust = Trust(authorization.trusted_clients)
+        self._gate = Gate(settings, self._trust)
         self._caller = Caller(session, topics, client_id)
+        callers = Callers(self._gate, self._caller)
         self._clients = Clients(session, topics, client_id)
         self._tunnels = Tunnels(session, topics, client_id, self._clients)
-        self._door = Door(settings, self._gate, self._clients, self._tunnels, mqtt)
+        self._door = Door(settings, self._gate, callers, self._clients, self._tunnels, mqtt)
         self._unix = UnixServer(self._clients, data / SOCKET) if data and settings.unix_socket else None
         commands = Commands(self._caller, settings.max_requests)
         routes = routes_of(METHODS, commands, self._clients, self._check)
@@ -65,12 +71,12 @@ class Bridge:
         add_files(routes, self._transfers, settings.prefix)
         OctoPrint(commands, settings).add_to(routes)
         jsonrpc = JsonRpc(self._clients, settings.max_requests)
-        rest = Rest(settings, self._gate, commands)
-        self._app = Application(routes, self._gate, jsonrpc, rest, settings.prefix)
+        rest = Rest(settings, self._gate, callers, commands)
+        self._app = Application(routes, self._gate, callers, jsonrpc, rest, settings.prefix)
         self._settings = settings
         self._certificate = certificate(settings, data)
         self._servers: list[Server] = []
-        self._pings: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         self.urls: list[str] = []
         self.ports: dict[str, int] = {}
         self.warning: str | None = None  # why there is no HTTPS although there is a certificate
@@ -114,7 +120,10 @@ class Bridge:
             await server.start()
         if self._unix is not None:
             await self._unix.start()
-        self._pings = asyncio.create_task(self._ping(), name="bridge: pings")
+        self._tasks = [
+            asyncio.create_task(self._ping(), name="bridge: pings"),
+            asyncio.create_task(self._trust.keep(), name="bridge: names of trusted clients"),
+        ]
 
     def _listen(self, name: str, port: int, tls: SSLContext | None = None) -> None:
         server = Server(self._app, self._door.connection, self._settings.host, port, tls)
@@ -124,10 +133,10 @@ class Bridge:
 
     async def stop(self) -> None:
         """Fails what waits, ends all websockets and stops listening."""
-        if self._pings is not None:
-            self._pings.cancel()
-            await asyncio.wait([self._pings])
-            self._pings = None
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
         self._caller.lost()
         self._clients.fail()
         if self._unix is not None:
@@ -166,7 +175,7 @@ def add_files(routes: Routes, transfers: Transfers, prefix: str) -> None:
     """What carries contents of files, and so is no method call."""
     upload = Streaming(Uploads(transfers, f"{prefix}/server/files"), changes=True)
     octoprint = Streaming(Uploads(transfers, f"{prefix}/api/files/moonraker"), changes=True)
-    download = Streaming(Downloads(transfers))
+    download = Streaming(Downloads(transfers), is_open=is_picture)
     routes.add("POST", "/server/files/upload", upload)
     routes.add("POST", "/api/files/local", octoprint)
     for verb in ("GET", "HEAD"):

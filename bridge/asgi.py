@@ -10,6 +10,7 @@ from bus.web_pages import SAFE
 
 from .answers import HTML, JSON, failure, preflight, respond, respond_early, success
 from .auth import Gate, Seen, watched
+from .callers import Callers, owner
 from .cors import NOT_KEPT, SAFE_ANSWER, Header, permission, sharing
 from .replies import Reply
 from .requests import Request
@@ -34,9 +35,12 @@ class Application:
     Everything is below `prefix`; `rest` answers what has no row in the table.
     """
 
-    def __init__(self, routes: Routes, gate: Gate, jsonrpc: JsonRpc, rest: ASGIApp, prefix: str = "") -> None:
+    def __init__(
+        self, routes: Routes, gate: Gate, callers: Callers, jsonrpc: JsonRpc, rest: ASGIApp, prefix: str = ""
+    ) -> None:
         self._routes = routes
         self._gate = gate
+        self._callers = callers
         self._jsonrpc = jsonrpc
         self._rest = rest
         self._prefix = prefix
@@ -80,18 +84,25 @@ class Application:
             shared = (*shared, (b"allow", ", ".join(sorted(verbs)).encode()))
         return await respond(send, status, body, *shared)
 
-    def _request(self, scope: Scope, receive: Receive, seen: Seen) -> Request:
+    async def _request(
+        self, scope: Scope, receive: Receive, seen: Seen, is_open: Callable[[str], bool] = lambda _: False
+    ) -> Request:
         """A request that may be answered; raises Forbidden and Unauthenticated."""
         self._gate.pages.check_host(seen)
         if scope["method"] not in SAFE:
             self._gate.pages.check_change(seen, scope["method"])
-        client = scope["client"]
-        return Request(scope, receive, seen, self._gate.admit(client[0] if client else "", seen))
+        peer, query = scope["client"][0] if scope["client"] else "", scope["query_string"]
+        if is_open(scope["path"]):
+            return Request(scope, receive, seen, owner("http", self._gate.address_of(peer, seen)))
+        known = self._callers.at_once("http", peer, seen, query)
+        return Request(scope, receive, seen, known or await self._callers.of(peer, seen, query))
 
     async def _stream(self, endpoint: Streaming, scope: Scope, receive: Receive, reply: Reply, seen: Seen) -> None:
         """An endpoint that reads or writes a body of any length; what fails once the answer has begun cuts it off."""
         try:
-            await endpoint.answer(self._request(scope, receive, seen), reply)
+            request = await self._request(scope, receive, seen, endpoint.is_open)
+            request.require_known()
+            await endpoint.answer(request, reply)
         except BusError as error:
             if reply.started:
                 raise Interrupted(error.message) from error
@@ -100,7 +111,7 @@ class Application:
             await reply.fail(error, receive)
 
     async def _result(self, endpoint: Endpoint, scope: Scope, receive: Receive, seen: Seen) -> bytes:
-        request = self._request(scope, receive, seen)
+        request = await self._request(scope, receive, seen)
         if endpoint is self._jsonrpc:
             return await endpoint(request)
         return success(await endpoint(request))

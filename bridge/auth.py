@@ -1,7 +1,7 @@
-"""Who is let in: trusted addresses, and nobody else."""
+"""What a request says about where it comes from, and which addresses are trusted."""
 
-from bus.errors import Unauthenticated
-from bus.web_pages import WebPages, address_of, is_loopback
+from bus.trust import Trust
+from bus.web_pages import WebPages
 
 from .proxies import FORWARDING, Proxies
 from .settings import BridgeSettings
@@ -16,7 +16,6 @@ WATCHED = (
     | {b"content-type", b"content-length", b"transfer-encoding", b"access-control-request-private-network"}
     | {b"range", b"if-modified-since", b"if-none-match"}
 )
-KEPT = 1000  # decisions remembered
 
 
 def watched(headers: list[tuple[bytes, bytes]]) -> Seen:
@@ -31,30 +30,11 @@ def watched(headers: list[tuple[bytes, bytes]]) -> Seen:
 class Gate:
     """The decisions for one set of settings; `pages` has those about web pages and host names."""
 
-    def __init__(self, settings: BridgeSettings) -> None:
-        self._settings = settings
+    def __init__(self, settings: BridgeSettings, trust: Trust) -> None:
         self._proxies = Proxies(settings.proxies)
-        self._trusted: dict[str, bool] = {}
+        self.trusts = trust.trusts
         self.pages = WebPages(settings.cors_domains, settings.hosts, self.trusts)
 
-    def admit(self, peer: str, seen: Seen) -> str:
-        """The address of a caller who has full rights; raises Unauthenticated."""
-        if not CREDENTIALS.isdisjoint(seen) or seen.get(b"authorization", b"")[:7].lower() == b"bearer ":
-            raise Unauthenticated("Unauthorized")
-        address = self._proxies.caller(peer, seen)
-        if not self.trusts(address):
-            raise Unauthenticated("Unauthorized")
-        return address
-
-    def trusts(self, text: str) -> bool:
-        """Whether an address has full rights without credentials."""
-        known = self._trusted.get(text)
-        if known is None:
-            address = address_of(text)
-            known = is_loopback(text) or (
-                address is not None and any(address in network for network in self._settings.trusted_clients)
-            )
-            if len(self._trusted) >= KEPT:
-                self._trusted.clear()
-            self._trusted[text] = known
-        return known
+    def address_of(self, peer: str, seen: Seen) -> str:
+        """From where a request comes; through a proxy that is not ours that is nothing to be trusted."""
+        return self._proxies.caller(peer, seen)

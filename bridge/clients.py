@@ -7,7 +7,7 @@ from typing import Protocol
 import orjson
 
 from bus.calls import Received, Session
-from bus.envelope import NULL, dumps, failure, id_of
+from bus.envelope import NULL, failure, id_of
 from bus.errors import BusError, Forbidden, Unavailable
 from bus.topics import Topics
 from schemas.extensions import AGENT_EVENT
@@ -28,10 +28,8 @@ class Asker(Protocol):
     def on_answer(self, payload: bytes) -> None:
         """An answer, as JSON-RPC text; empty where there is nothing to say."""
 
-
-def actor(transport: str, address: str) -> bytes:
-    """Who asks, as JSON: trusted addresses have no user."""
-    return dumps({"user": None, "transport": transport, "client": address})
+    def on_standing(self, permissions: frozenset[str]) -> None:
+        """What it may do from now on."""
 
 
 class Clients:
@@ -50,6 +48,7 @@ class Clients:
     def start(self) -> None:
         """Subscribes to what concerns websockets."""
         self._session.subscribe(self._topics.private_response(f"{self._id}/+"), self._on_response)
+        self._session.subscribe(self._topics.standing(f"{self._id}/+"), self._on_standing)
         self._session.subscribe(self._topics.notifications, self._on_notification)
         self._session.subscribe(self._topics.klipper_delta, self._on_delta)
 
@@ -116,6 +115,11 @@ class Clients:
         if asker is not None:
             asker[0].on_answer(message.payload)
 
+    def _on_standing(self, message: Received) -> None:
+        asker = self._askers.get(int(message.topic.split("/")[-2]))
+        if asker is not None:
+            asker[0].on_standing(frozenset(orjson.loads(message.payload)["permissions"]))
+
     def _on_notification(self, message: Received) -> None:
         own = message.topic.endswith(AGENT_EVENT.name)
         self._broadcast(message.payload, but=orjson.loads(message.payload)["params"][0]["agent"] if own else None)
@@ -126,8 +130,8 @@ class Clients:
         self.subscriptions.on_delta(message.payload)
 
     def _broadcast(self, payload: bytes, *, but: str | None = None) -> None:
-        """To all websockets, except that of an agent whose own words these are."""
+        """To all websockets that may read, except that of an agent whose own words these are."""
         data = frame(TEXT, payload)
         for socket in list(self.sockets.values()):
-            if but is None or socket.agent != but:
+            if socket.reads and (but is None or socket.agent != but):
                 socket.send_frame(data)

@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 from bus.errors import BusError, NotFound, Unavailable
 
-from .auth import Gate, watched
-from .clients import Clients, actor
+from .auth import Gate, Seen, watched
+from .callers import Caller, Callers
+from .clients import Clients
 from .handshake import Handshake, acceptance, parse, refusal
 from .mqtt_socket import SUBPROTOCOL, MqttFactory, MqttSocket
 from .rpc_socket import RpcSocket
@@ -19,14 +20,39 @@ CLOSE_SECONDS = 0.5  # for clients to end their websockets when the server stops
 RPC_PATH, MQTT_PATH, TUNNEL_PATH = "/websocket", "/mqtt", "/klippysocket"
 
 
+Entrance = Callable[[Handshake, WebSocket, Caller], Talk]
+
+
+class Waiting:
+    """Somebody whose credentials are being looked at; what is said meanwhile ends the connection."""
+
+    def __init__(self) -> None:
+        self.gone = False
+        self.talk: Talk | None = None  # how it goes on
+
+    def on_message(self, opcode: int, payload: bytes) -> None:
+        """Does not happen."""
+
+    def on_end(self) -> None:
+        """Nothing is to be answered any more."""
+        self.gone = True
+
+
 class Door:
     """Judges handshakes and keeps the list of open websockets."""
 
     def __init__(
-        self, settings: BridgeSettings, gate: Gate, clients: Clients, tunnels: Tunnels, mqtt: MqttFactory | None
+        self,
+        settings: BridgeSettings,
+        gate: Gate,
+        callers: Callers,
+        clients: Clients,
+        tunnels: Tunnels,
+        mqtt: MqttFactory | None,
     ) -> None:
         self._settings = settings
         self._gate = gate
+        self._callers = callers
         self._clients = clients
         self._tunnels = tunnels
         self._mqtt = mqtt
@@ -48,17 +74,39 @@ class Door:
         try:
             handshake = parse(request)
             seen = watched(handshake.headers)
-            talk = self._path(handshake)
+            transport, talk = self._path(handshake)
             self._gate.pages.check_socket(seen)
-            address = self._gate.admit(wire.peer, seen)
+            address = self._gate.address_of(wire.peer, seen)
             self._check_room(address)
+            caller = self._callers.at_once(transport, wire.peer, seen, handshake.query)
         except BusError as error:
             self.counters["refused"] += 1
             wire.refuse(refusal(error))
             return None
         self._open[wire] = address
         self._addresses[address] += 1
-        return talk(handshake, wire, address)
+        if caller is not None:
+            return talk(handshake, wire, caller)
+        return self._ask(transport, handshake, wire, seen, talk)
+
+    def _ask(self, transport: str, handshake: Handshake, wire: WebSocket, seen: Seen, talk: Entrance) -> Talk:
+        """A handshake with credentials is answered once it is known whose they are."""
+        waiting = Waiting()
+        wire.opening = True
+
+        def found(caller: Caller | BusError) -> None:
+            if waiting.gone:
+                return
+            wire.opening = False
+            if isinstance(caller, BusError):
+                self.counters["refused"] += 1
+                wire.refuse(refusal(caller))
+            else:
+                waiting.talk = talk(handshake, wire, caller)
+                wire.go_on(waiting.talk)
+
+        self._callers.ask(transport, wire.peer, seen, handshake.query, found)
+        return waiting.talk or waiting
 
     def left(self, wire: WebSocket) -> None:
         """The connection of a websocket is gone."""
@@ -96,15 +144,15 @@ class Door:
         """A websocket was cut because its client did not read."""
         self.counters["slow_readers"] += 1
 
-    def _path(self, handshake: Handshake) -> Callable[[Handshake, WebSocket, str], Talk]:
+    def _path(self, handshake: Handshake) -> tuple[str, Entrance]:
         prefix = self._settings.prefix
         path = handshake.path.removeprefix(prefix) if handshake.path.startswith(prefix) else ""
         if path == RPC_PATH:
-            return self._enter_rpc
+            return "websocket", self._enter_rpc
         if path == MQTT_PATH and self._mqtt is not None and SUBPROTOCOL in handshake.subprotocols:
-            return self._enter_mqtt
+            return "mqtt", self._enter_mqtt
         if path == TUNNEL_PATH:
-            return self._enter_tunnel
+            return "klippysocket", self._enter_tunnel
         raise NotFound("Not Found")
 
     def _check_room(self, address: str) -> None:
@@ -115,14 +163,14 @@ class Door:
         ):
             raise Unavailable("Too many websockets are open")
 
-    def _enter_rpc(self, handshake: Handshake, wire: WebSocket, address: str) -> Talk:
+    def _enter_rpc(self, handshake: Handshake, wire: WebSocket, caller: Caller) -> Talk:
         wire.write(acceptance(handshake.key))
-        return RpcSocket(self._clients, wire, actor("websocket", address))
+        return RpcSocket(self._clients, wire, caller.actor)
 
-    def _enter_mqtt(self, handshake: Handshake, wire: WebSocket, address: str) -> Talk:
+    def _enter_mqtt(self, handshake: Handshake, wire: WebSocket, caller: Caller) -> Talk:
         assert self._mqtt is not None  # noqa: S101 - narrows the type
         wire.write(acceptance(handshake.key, SUBPROTOCOL))
-        return MqttSocket(wire, self._mqtt, address)
+        return MqttSocket(wire, self._mqtt, caller.address)
 
-    def _enter_tunnel(self, handshake: Handshake, wire: WebSocket, address: str) -> Talk:
-        return TunnelSocket(self._tunnels, wire, handshake.key, actor("klippysocket", address))
+    def _enter_tunnel(self, handshake: Handshake, wire: WebSocket, caller: Caller) -> Talk:
+        return TunnelSocket(self._tunnels, wire, handshake.key, caller.actor)

@@ -18,7 +18,13 @@ from .transfers import Download, Transfers
 STEM = "/server/files/"
 RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 WHOLE, PARTIAL, UNCHANGED, NO_RANGE = 200, 206, 304, 416
+PICTURES = (".png", ".jpg")
 PLAIN = "application/octet-stream"
+
+
+def is_picture(path: str) -> bool:
+    """Whether this is what an image tag of a web page shows, which cannot send credentials."""
+    return path.endswith(PICTURES)
 
 
 class Part(NamedTuple):

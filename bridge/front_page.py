@@ -13,7 +13,7 @@ from bus.errors import BusError, Forbidden, Unauthenticated
 from schemas import server
 
 from .auth import Gate, watched
-from .clients import actor
+from .callers import Callers
 from .commands import Commands
 from .pages import HEADERS
 from .settings import BridgeSettings
@@ -26,9 +26,10 @@ KEPT_OUT = "Your address has no access. Whoever runs this server lists it under 
 class FrontPage:
     """Asks the server how it is, with the rights of whoever looks."""
 
-    def __init__(self, settings: BridgeSettings, gate: Gate, commands: Commands) -> None:
+    def __init__(self, settings: BridgeSettings, gate: Gate, callers: Callers, commands: Commands) -> None:
         self._settings = settings
         self._gate = gate
+        self._callers = callers
         self._commands = commands
 
     async def show(self, request: Request) -> Response:
@@ -50,14 +51,16 @@ class FrontPage:
     async def _seen_from_inside(self, request: Request) -> tuple[dict[str, str], list[str]]:
         """Facts and warnings for a caller with access; raises BusError."""
         client = request.client
-        seen = watched(request.scope["headers"])
+        seen, query = watched(request.scope["headers"]), request.scope["query_string"]
         self._gate.pages.check_host(seen)
-        address = self._gate.admit(client.host if client else "", seen)
-        body = await self._commands.run(server.INFO.name, b'{"raw":true}', actor("http", address))
+        caller = await self._callers.of(client.host if client else "", seen, query)
+        if not caller.known:
+            raise Unauthenticated("Unauthorized")
+        body = await self._commands.run(server.INFO.name, b'{"raw":true}', caller.actor)
         info: dict[str, Any] = orjson.loads(body)
         domains = ", ".join(self._settings.cors_domains)
         facts = {
-            "Access": f"Your address {address} has access.",
+            "Access": f"Your address {caller.address} has access.",
             "Klipper": info["klippy_state"],
             "Web pages from elsewhere": f"allowed from {domains}"
             if domains

@@ -15,9 +15,10 @@ VERSION = b"13"
 
 
 class Handshake(NamedTuple):
-    """A request to upgrade: path, headers by lower-case name (in order) and offered subprotocols."""
+    """A request to upgrade: path, query, headers by lower-case name (in order) and offered subprotocols."""
 
     path: str
+    query: bytes
     headers: list[tuple[bytes, bytes]]
     key: bytes
     subprotocols: list[bytes]
@@ -34,7 +35,8 @@ def parse(request: bytes) -> Handshake:
         raise InvalidRequest("Not a websocket handshake of version 13")
     offered = by_name.get(b"sec-websocket-protocol", b"")
     names = [name.strip() for name in offered.split(b",") if name.strip()]
-    return Handshake(target.partition(b"?")[0].decode("latin-1"), headers, key, names)
+    path, _, query = target.partition(b"?")
+    return Handshake(path.decode("latin-1"), query, headers, key, names)
 
 
 def _is_key(key: bytes) -> bool:

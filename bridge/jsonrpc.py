@@ -4,7 +4,7 @@ import asyncio
 
 from bus.errors import InvalidParams, Unavailable
 
-from .clients import Clients, actor
+from .clients import Clients
 from .requests import Request
 
 
@@ -18,6 +18,9 @@ class OneAnswer:
         """The answer, empty where all were notifications."""
         if not self.payload.done():
             self.payload.set_result(payload)
+
+    def on_standing(self, permissions: frozenset[str]) -> None:
+        """Each of its requests is judged by itself."""
 
 
 class JsonRpc:
@@ -40,13 +43,13 @@ class JsonRpc:
             raise Unavailable("Too many requests are waiting")
         self._waiting += 1
         try:
-            return await self._exchange(body, request.address)
+            return await self._exchange(body, request.actor)
         finally:
             self._waiting -= 1
 
-    async def _exchange(self, body: bytes, address: str) -> bytes:
+    async def _exchange(self, body: bytes, who: bytes) -> bytes:
         waiting = OneAnswer()
-        number = self._clients.open(waiting, actor("http", address))
+        number = self._clients.open(waiting, who)
         try:
             self._clients.request(number, body)
             return await waiting.payload

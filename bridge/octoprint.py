@@ -72,9 +72,11 @@ class OctoPrint:
         await _show(reply, {"server": OCTOPRINT, "safemode": None if ready else "settings"})
 
     async def _user(self, request: Request, reply: Reply) -> None:
+        await self._info(request)  # who may ask for it
         await _show(reply, USER)
 
     async def _show_settings(self, request: Request, reply: Reply) -> None:
+        await self._info(request)
         known = self._settings
         webcam = {
             "flipH": known.flip_h,

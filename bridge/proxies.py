@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Network
 
-from bus.errors import Unauthenticated
 from bus.web_pages import Headers, address_of
 
 FORWARDING = frozenset(
@@ -20,12 +19,12 @@ class Proxies:
     def caller(self, peer: str, headers: Headers) -> str:
         """The nearest address that is not a proxy of ours; what stands left of it could be invented.
 
-        Raises Unauthenticated where a stranger says for whom it speaks.
+        Where a stranger says for whom it speaks that is no address, and so nothing that anybody trusts.
         """
         if FORWARDING.isdisjoint(headers):
             return peer
         if not self._is_ours(peer):
-            raise Unauthenticated("Unauthorized")
+            return f"via {peer}"
         named = headers.get(b"x-forwarded-for") or headers.get(b"x-real-ip", b"")
         hops = [hop.strip() for hop in named.decode("latin-1").split(",")]
         return next((hop for hop in reversed(hops) if not self._is_ours(hop)), hops[0])

@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator
 from starlette.types import Receive, Scope
 
 from bus.envelope import MAX_REQUEST
-from bus.errors import InvalidParams, TooLarge
+from bus.errors import InvalidParams, TooLarge, Unauthenticated
 
 from .arguments import Arguments
 from .auth import Seen
-from .clients import actor
+from .callers import Caller
 
 BODY_SECONDS = 30.0  # for a whole body to arrive
 SILENCE = 60.0  # seconds without a byte, after which a long body is given up
@@ -19,14 +19,15 @@ SILENCE = 60.0  # seconds without a byte, after which a long body is given up
 class Request:
     """Verb, watched headers and caller of a request that was let in."""
 
-    __slots__ = ("_receive", "_scope", "address", "seen", "verb")
+    __slots__ = ("_receive", "_scope", "actor", "caller", "seen", "verb")
 
-    def __init__(self, scope: Scope, receive: Receive, seen: Seen, address: str) -> None:
+    def __init__(self, scope: Scope, receive: Receive, seen: Seen, caller: Caller) -> None:
         self._scope = scope
         self._receive = receive
         self.verb: str = scope["method"]
         self.seen = seen
-        self.address = address
+        self.caller = caller
+        self.actor = caller.actor  # who asks, as JSON
 
     @property
     def path(self) -> str:
@@ -40,10 +41,10 @@ class Request:
         claimed = self.seen.get(b"content-length")
         return None if claimed is None else int(claimed)
 
-    @property
-    def actor(self) -> bytes:
-        """Who asks, as JSON."""
-        return actor("http", self.address)
+    def require_known(self) -> None:
+        """Raises Unauthenticated where nobody asks."""
+        if not self.caller.known:
+            raise Unauthenticated("Unauthorized")
 
     def header(self, name: bytes) -> str:
         """One of the watched headers; empty where it is missing."""

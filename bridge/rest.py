@@ -14,6 +14,7 @@ from bus.web_pages import origin_of
 
 from .answers import failure
 from .auth import Gate
+from .callers import Callers
 from .commands import Commands
 from .front_page import FrontPage
 from .pages import page_routes
@@ -27,9 +28,9 @@ NOT_FOUND = 404
 class Rest:
     """An ASGI application; its errors have the shape of the others."""
 
-    def __init__(self, settings: BridgeSettings, gate: Gate, commands: Commands) -> None:
+    def __init__(self, settings: BridgeSettings, gate: Gate, callers: Callers, commands: Commands) -> None:
         routes = [
-            Route("/", FrontPage(settings, gate, commands).show),
+            Route("/", FrontPage(settings, gate, callers, commands).show),
             Route("/server/redirect", _redirecting(gate)),
             *page_routes(settings.prefix),
         ]

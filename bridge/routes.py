@@ -7,11 +7,11 @@ from typing import NamedTuple
 import orjson
 
 from bus.errors import InvalidParams, NotFound
-from schemas import AnyMethod, Arguments
+from schemas import AnyMethod, Arguments, Permission
 from schemas.base import is_open, stem
 
 from .arguments import Params
-from .clients import Clients, actor
+from .clients import Clients
 from .commands import Commands
 from .replies import Reply
 from .requests import Request
@@ -19,15 +19,15 @@ from .requests import Request
 Endpoint = Callable[[Request], Awaitable[bytes]]
 
 NO_PARAMS, NO_OBJECTS = b"{}", b'{"objects":{}}'
-KEPT = 1000  # actors remembered by address
 OPEN_PATH = re.compile(r"(/[A-Za-z0-9_-]{1,64}){1,8}")  # of a row that stands for many: it becomes a topic
 
 
 class Streaming(NamedTuple):
-    """An endpoint that answers by itself, and whether it changes anything."""
+    """An endpoint that answers by itself, whether it changes anything, and when it does not matter who asks."""
 
     answer: Callable[[Request, Reply], Awaitable[None]]
     changes: bool = False
+    is_open: Callable[[str], bool] = lambda _path: False
 
 
 Verbs = dict[str, Endpoint | Streaming]
@@ -53,34 +53,17 @@ class Routes:
         return found
 
 
-class Actors:
-    """Actors of HTTP requests as JSON, by address."""
-
-    def __init__(self) -> None:
-        self._known: dict[str, bytes] = {}
-
-    def of(self, address: str) -> bytes:
-        """The actor of an address."""
-        known = self._known.get(address)
-        if known is None:
-            if len(self._known) >= KEPT:
-                self._known.clear()
-            known = self._known[address] = actor("http", address)
-        return known
-
-
 def routes_of(
     methods: Mapping[str, AnyMethod], commands: Commands, clients: Clients, check: Callable[[Request], None]
 ) -> Routes:
     """Path -> verb -> endpoint for every row with an HTTP form; `check` guards rows that change something."""
     found = Routes()
-    actors = Actors()
     for row in methods.values():
-        endpoint = (
-            _subscribing(row, commands, clients, actors) if row.flags.connection else _calling(row, commands, actors)
-        )
+        endpoint = _subscribing(row, commands, clients) if row.flags.connection else _calling(row, commands)
         if row.flags.changes:
             endpoint = _guarded(endpoint, check)
+        if row.needs is not Permission.OPEN:
+            endpoint = _guarded(endpoint, Request.require_known)
         for route in row.http:
             verb, path = route.split(" ", 1)
             found.add(verb, path, endpoint)
@@ -102,7 +85,7 @@ def _guarded(endpoint: Endpoint, check: Callable[[Request], None]) -> Endpoint:
     return guarded
 
 
-def _calling(row: AnyMethod, commands: Commands, actors: Actors) -> Endpoint:
+def _calling(row: AnyMethod, commands: Commands) -> Endpoint:
     by_object = row.flags.arguments is Arguments.OBJECTS
     name = "" if is_open(row.name) else row.name
     no_params = NO_OBJECTS if by_object else NO_PARAMS
@@ -115,7 +98,7 @@ def _calling(row: AnyMethod, commands: Commands, actors: Actors) -> Endpoint:
             params = _encoded(arguments.objects() if by_object else arguments.named())
         if placed:
             params = _encoded({"path": request.path.removeprefix(placed)})
-        return await commands.run(name or _named(request.path), params, actors.of(request.address))
+        return await commands.run(name or _named(request.path), params, request.actor)
 
     return call
 
@@ -127,7 +110,7 @@ def _named(path: str) -> str:
     return path[1:].replace("/", ".")
 
 
-def _subscribing(row: AnyMethod, commands: Commands, clients: Clients, actors: Actors) -> Endpoint:
+def _subscribing(row: AnyMethod, commands: Commands, clients: Clients) -> Endpoint:
     """Over HTTP a subscription is made for a live websocket, which then gets the updates."""
 
     async def subscribe(request: Request) -> bytes:
@@ -136,7 +119,7 @@ def _subscribing(row: AnyMethod, commands: Commands, clients: Clients, actors: A
         if socket is None:
             raise InvalidParams("connection_id must name an open websocket")
         params = arguments.objects()
-        body = await commands.run(row.name, _encoded(params), actors.of(request.address), socket.number)
+        body = await commands.run(row.name, _encoded(params), request.actor, socket.number)
         socket.follow(params["objects"], orjson.loads(body)["revision"])
         return body
 

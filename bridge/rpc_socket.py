@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
 
+from schemas import Permission
 from schemas.printer import OBJECTS_SUBSCRIBE
 from schemas.server import IDENTIFY
 
@@ -34,6 +35,7 @@ class RpcSocket:
         self._clients = clients
         self._wire = wire
         self._asked: deque[tuple[object, Granted]] = deque(maxlen=MAX_ASKED)
+        self.reads = False  # it gets notifications
         self.agent: str | None = None  # the name of somebody else's agent, whose own events it does not get
         self.number = clients.open(self, who)
         clients.sockets[self.number] = self
@@ -59,13 +61,19 @@ class RpcSocket:
         if self._asked:
             self._install(payload)
 
+    def on_standing(self, permissions: frozenset[str]) -> None:
+        """Who may not read any more gets nothing any more."""
+        self.reads = Permission.READ in permissions
+        if not self.reads:
+            self._clients.subscriptions.drop(self)
+
     def send_frame(self, data: bytes) -> None:
         """Sends a finished frame."""
         self._wire.write(data)
 
     def follow(self, objects: Objects, revision: int) -> None:
         """Replaces the subscription; nothing happens on a websocket that has ended meanwhile."""
-        if self.number in self._clients.sockets:
+        if self.reads and self.number in self._clients.sockets:
             self._clients.subscriptions.install(self, objects, revision)
 
     def _remember(self, payload: bytes) -> None:

@@ -48,7 +48,6 @@ class BridgeSettings(BaseModel):
     route_prefix: Annotated[str, AfterValidator(_prefix)] | None = Field(
         None, description="The path below which everything is served, for several servers behind one proxy."
     )
-    trusted_clients: tuple[IPvAnyNetwork, ...] = Field((), description="Addresses and ranges with full rights.")
     proxies: tuple[IPvAnyNetwork, ...] = Field((), description="Reverse proxies whose forwarding headers are believed.")
     cors_domains: tuple[Domain, ...] = Field(
         (), description="Origins of other web pages, `*` matches anything but a top level; none is off."

@@ -195,6 +195,10 @@ class WebSocket(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
+    def go_on(self, talk: Talk) -> None:
+        """What happens from now on, on a websocket that was let in late."""
+        self._talk = talk
+
     def ping(self) -> None:
         """Asks whether the peer is still there; cuts it where the last question went unanswered."""
         if self.silent:

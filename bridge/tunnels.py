@@ -7,7 +7,7 @@ from bus.topics import Topics
 from schemas.klippy import OWNER, TUNNEL_OPEN
 
 from .clients import Clients
-from .frames import BINARY, GOING_AWAY, TEXT, TOO_BIG, Violation, frame, require_text
+from .frames import BINARY, GOING_AWAY, NOT_ALLOWED, TEXT, TOO_BIG, Violation, frame, require_text
 from .handshake import acceptance, refusal
 from .socket import WebSocket
 
@@ -84,6 +84,11 @@ class TunnelSocket:
         self._tunnels.open[self._number] = self
         self._wire.flow = self._on_flow
         return self._wire.write(acceptance(self._key))
+
+    def on_standing(self, permissions: frozenset[str]) -> None:
+        """Who may not open a tunnel any more has none any more."""
+        if not self._wire.opening and TUNNEL_OPEN.needs not in permissions:
+            self._wire.close(NOT_ALLOWED, "Unauthorized")
 
     def on_message(self, opcode: int, payload: bytes) -> None:
         """Text and binary messages are the same to Klipper."""

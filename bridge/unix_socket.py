@@ -10,7 +10,8 @@ from typing import cast
 
 from bus.framing import MAX_FRAME, TERMINATOR, Frames, FrameTooLong
 
-from .clients import Clients, actor
+from .callers import owner
+from .clients import Clients
 from .frames import TEXT, payload_of
 from .rpc_socket import RpcSocket
 from .socket import MAX_QUEUED, READ_PAUSE
@@ -39,7 +40,7 @@ class UnixClient(asyncio.Protocol):
         self._transport.set_write_buffer_limits(high=READ_PAUSE)
         if not self._server.enter(self):
             return self._transport.abort()
-        self._rpc = RpcSocket(self._server.clients, self, actor("unix", _peer(transport)))
+        self._rpc = RpcSocket(self._server.clients, self, owner("unix", _peer(transport)).actor)
 
     def data_received(self, data: bytes) -> None:
         """Messages, however they were split."""

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from schemas import Permission
 
+from .identity import Kind
 from .web_pages import is_loopback
 
 UNIX = "unix"
@@ -39,6 +40,7 @@ class Identity:
     transport: str = "mqtt"
     roles: tuple[str, ...] = ()
     confided: bool = False
+    kind: Kind = Kind.TRUSTED
 
 
 class Refusal(IntEnum):

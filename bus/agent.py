@@ -14,9 +14,11 @@ from pydantic import BaseModel, ConfigDict
 from schemas import AnyMethod, Method, Notification, Params
 
 from .calls import Received
+from .directory import Directory
 from .envelope import dumps, notification
 from .errors import BusError, Internal, Unavailable
 from .fold import Fold
+from .identity import Kind, Principal
 from .log import EventLog, Excerpt, NewEvent, StoredEvent
 from .mandate import Mandate
 from .mqtt_settings import MqttSettings
@@ -39,6 +41,17 @@ class Actor:
     user: str | None
     transport: str
     client: str
+    kind: Kind = Kind.OWNER
+
+    @property
+    def principal(self) -> Principal:
+        """Who that is to the rules."""
+        return Principal(self.kind, self.user if self.kind in (Kind.USER, Kind.KEY) else None)
+
+    @classmethod
+    def from_dict(cls, said: Mapping[str, Any]) -> "Actor":
+        """Whom a bridge names; somebody of no kind is nobody."""
+        return cls(said.get("user"), str(said["transport"]), str(said["client"]), Kind(said.get("kind", Kind.NOBODY)))
 
     def as_dict(self) -> dict[str, Any]:
         """The form that events keep."""
@@ -163,6 +176,16 @@ class Host(Protocol):
 
     def identify(self, connection: Connection, identity: Mapping[str, str]) -> None:
         """Notes who a client is: name, version, type and url."""
+
+    @property
+    def directory(self) -> Directory:
+        """Users, keys and roles."""
+
+    def become(self, connection: Connection, who: Principal) -> None:
+        """A client has logged in, or lost its login."""
+
+    def record(self, stream: str, kind: str, data: Mapping[str, Any], actor: Actor) -> None:
+        """Appends a fact that nobody waits for."""
 
     def watch(self, watcher: Watcher) -> None:
         """Tells somebody about connections, until `unwatch`."""

@@ -252,7 +252,8 @@ def bridge(options: argparse.Namespace) -> int:
         link: list[Any] = []
         session = RemoteSession(url, BRIDGE, connected=lambda: link[0].restored(), lost=lambda: link[0].lost())
         topics = Topics(configuration.printer.instance)
-        made = bridge_part("class")(session, topics, BRIDGE, settings, data=options.data)
+        trusting = configuration.printer.authorization
+        made = bridge_part("class")(session, topics, BRIDGE, settings, trusting, data=options.data)
         link.append(made)
         made.lost()  # until the first connect
         await made.start()

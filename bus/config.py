@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from pydantic_core import ErrorDetails
 
 from .addresses import without_addresses
+from .authorization import Authorization
 from .mqtt_settings import MqttSettings
 from .topics import INSTANCE
 
@@ -72,6 +73,7 @@ class PrinterConfig(BaseModel):
     http: Address = DEFAULT_HTTP
     log: LogSettings = LogSettings()
     mqtt: MqttSettings = MqttSettings()
+    authorization: Authorization = Authorization()
     remote_agents: list[str] = Field([], description="Agents that run in a process of their own.")
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 PRINTER_FILE, BROKER_FILE = "printer.yaml", "broker.yaml"
 BRIDGE, SERVER, AUTHORIZATION, MQTT = "bridge", "server", "authorization", "mqtt"
 SECRET = re.compile(r"passw(or)?d|secret|token|api_?key", re.IGNORECASE)
-OF_AUTHORIZATION = {"trusted_clients", "cors_domains", "proxies", "hosts"}  # options of the bridge
+OF_AUTHORIZATION = {"cors_domains", "proxies", "hosts"}  # options of the bridge
 RENAMED = {"max_websockets": "max_websocket_connections", "instance": "instance_name"}
 OF_MQTT = {"instance", "groups"}  # options outside any section
 OF_BROKER = {"listeners": "mqtt_listener", "uplinks": "mqtt_uplink", "limits": "mqtt_limits"}

@@ -41,9 +41,7 @@ class Connections:
         self._drop(client)
         if not news.get("open"):
             return
-        who = news["actor"]
-        actor = Actor(who.get("user"), who["transport"], who["client"])
-        self._add(Connection(int(client.rpartition("/")[2]), client, actor))
+        self._add(Connection(int(client.rpartition("/")[2]), client, Actor.from_dict(news["actor"])))
 
     def closed(self, client: str) -> None:
         """An MQTT client has left; a bridge takes its websockets with it."""

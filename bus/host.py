@@ -8,12 +8,14 @@ from typing import Any, TypeVar
 import orjson
 
 from .agent import Actor, Components, Connection, Watcher
+from .directory import Directory
 from .envelope import dumps
 from .errors import InvalidParams, NotFound
 from .exchange import Exchange
 from .fold import Fold, Folds, as_of
+from .identity import Principal
 from .journal import Journal
-from .log import EventLog, Excerpt, StoredEvent
+from .log import EventLog, Excerpt, NewEvent, StoredEvent
 from .message import Message
 from .program import Program
 from .router import Router
@@ -38,7 +40,9 @@ class BrokerHost:
         components: Mapping[str, Sequence[str]],
         failed: Mapping[str, str],
         program: Program,
+        directory: Directory,
     ) -> None:
+        self.directory = directory
         self.supervisor: Supervisor | None = None
         self._router = router
         self.standin = standin
@@ -57,6 +61,14 @@ class BrokerHost:
     def identify(self, connection: Connection, identity: Mapping[str, str]) -> None:
         """Notes who a client is."""
         self._router.connections.identify(connection, identity)
+
+    def become(self, connection: Connection, who: Principal) -> None:
+        """A client has logged in, or lost its login."""
+        self._router.standing.become(connection, who)
+
+    def record(self, stream: str, kind: str, data: Mapping[str, Any], actor: Actor) -> None:
+        """Appends a fact that nobody waits for."""
+        self._journal.append_lazy(stream, [NewEvent(kind, data, actor.as_dict())])
 
     def watch(self, watcher: Watcher) -> None:
         """Tells somebody about connections, until `unwatch`."""

@@ -16,12 +16,14 @@ from uuid import uuid4
 from schemas import METHODS
 
 from .access import AccessRules, Identity, Login, Refusal, Role, TrustedNetworks
+from .accounts import Accounts
 from .agent import Agent, Settings
 from .audit import STREAM, Audit
 from .broker import Broker
 from .claims import keep_name
 from .config import PrinterConfig
 from .config_view import shown_configuration
+from .directory import Directory
 from .engine import Connection as Wire
 from .exchange import Exchange
 from .fold import Fold, Folds, Snapshots, keep_snapshots
@@ -40,6 +42,7 @@ from .session_store import map_bytes
 from .standin import StandIn
 from .supervisor import Supervisor, required_rows
 from .topics import Topics
+from .vault import Vault
 
 log = logging.getLogger(__name__)
 
@@ -120,11 +123,13 @@ async def running(plan: Plan, program: Program) -> AsyncIterator[str]:
     ):
         folds = Folds(store, Snapshots(own / "snapshots", store.epoch), [*plan.folds])
         await journal.ask(lambda _: folds.restore(journal.head))
-        router = await _router(plan, exchange, topics, journal)
+        directory = await _directory(plan, own, folds, journal)
+        router = await _router(plan, exchange, topics, journal, directory)
         components = {**{kind.name: kind.components for kind, _ in plan.agents}, **plan.remote}
         program.configuration = partial(shown_configuration, plan)
         standin = StandIn(exchange, topics, plan.config.groups)
-        host = BrokerHost(router, standin, journal, folds, components, plan.failed, program)
+        host = BrokerHost(router, standin, journal, folds, components, plan.failed, program, directory)
+        host.warn("secrets", directory.vault.warning)
         _report(store, host)
         for number, warning in enumerate(plan.warnings):
             log.error("%s", warning)
@@ -151,6 +156,7 @@ async def running(plan: Plan, program: Program) -> AsyncIterator[str]:
                 yield _ready_line(broker, bridge)
             finally:
                 session.publish(topics.server_status, b'{"server":"offline"}', retain=True)
+                directory.close()
                 if bridge:
                     await bridge.stop()
                 for task in started:
@@ -186,7 +192,17 @@ def _ports(broker: Broker, plan: Plan, bridge: Any) -> dict[str, int]:
     return found | (bridge.ports if bridge else {})
 
 
-async def _router(plan: Plan, exchange: Exchange, topics: Topics, journal: Journal) -> Router:
+async def _directory(plan: Plan, own: Path, folds: Folds, journal: Journal) -> Directory:
+    """Who is known; it follows the log by itself."""
+    vault = Vault(own)
+    await asyncio.to_thread(vault.load)
+    known = Accounts.restored(folds.state(Accounts.name)) if Accounts.name in folds.kinds else Accounts()
+    directory = Directory(plan.config.authorization, plan.config.instance, known, vault)
+    journal.on_commit(directory.take)
+    return directory
+
+
+async def _router(plan: Plan, exchange: Exchange, topics: Topics, journal: Journal, directory: Directory) -> Router:
     session = LocalSession(
         exchange,
         Identity("printbus.router", Role.BUS, transport="local"),
@@ -203,7 +219,9 @@ async def _router(plan: Plan, exchange: Exchange, topics: Topics, journal: Journ
         groups=plan.config.groups,
         answer_bytes=answer_bytes,
         over_mqtt=plan.config.mqtt.enable_moonraker_api,
+        rights=directory.rights,
     )
+    directory.watch(router.standing.changed)
     router.recover(await _recent_commands(journal))
     exchange.add_listener(on_disconnect=lambda who: router.closed(who.client_id))
     return router
@@ -252,7 +270,7 @@ async def _bridge(
     session = LocalSession(exchange, identity, urgent=kind.urgent)
 
     mqtt = partial(Wire, exchange, authenticator, transport="mqtt+ws")
-    bridge = kind(session, topics, BRIDGE, plan.bridge, mqtt=mqtt, data=plan.data)
+    bridge = kind(session, topics, BRIDGE, plan.bridge, plan.config.authorization, mqtt=mqtt, data=plan.data)
     await bridge.start()
     host.warn("HTTPS", bridge.warning)
     return bridge

@@ -1,16 +1,14 @@
-"""In whose name an agent calls, for what somebody has configured or has asked it for, and how far that goes."""
+"""In whose name an agent calls for what somebody has configured, and how far that goes."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import AfterValidator
 
 from schemas import Permission
 
 from .envelope import dumps
-
-EVERYTHING = frozenset(Permission) - {Permission.AGENT}
+from .identity import EVERYTHING
 
 
 def _ours(permissions: frozenset[Permission]) -> frozenset[Permission]:
@@ -25,15 +23,11 @@ Permissions = Annotated[frozenset[Permission], AfterValidator(_ours)]
 
 @dataclass(frozen=True, slots=True)
 class Mandate:
-    """On whose behalf calls are made - the record of commands shows that name - and what they may do.
-
-    With an `actor` (as events keep it) the record shows that one, who has asked the agent for what it now does.
-    """
+    """On whose behalf calls are made - the record of commands shows that name - and what they may do."""
 
     name: str
     permissions: frozenset[Permission] = EVERYTHING
-    actor: Mapping[str, Any] | None = None
 
     def as_json(self) -> bytes:
         """The form in which it goes with a request."""
-        return dumps({"name": self.name, "permissions": sorted(self.permissions), "actor": self.actor})
+        return dumps({"name": self.name, "permissions": sorted(self.permissions)})

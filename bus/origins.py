@@ -32,7 +32,7 @@ class Origin:
     send: Answer
     connection: Connection | None = None
     shared: bool = False
-    agent: bool = False
+    agent: bool = False  # a part of the printer host, which may call what is for those
     may: frozenset[str] | None = None  # the permissions of a mandate; None: not limited by one
 
 
@@ -62,23 +62,29 @@ class Origins:
         return self._known.get("/" + sender.client_id) or self._per_method(sender)
 
     def spoken_for(self, origin: Origin, request: dict[str, Any]) -> Origin:
-        """What a bridge says about its HTTP user."""
-        who = request.get("actor") or {}
-        actor = Actor(who.get("user"), who.get("transport", "http"), who.get("client", ""))
+        """What a bridge says about its HTTP user; where it names none, it speaks for itself."""
+        who = request.get("actor")
+        if who is None:
+            return origin
+        actor = Actor.from_dict(who)
         number = request.get("connection")
         connection = self.connections.numbered(number) if number else None
         return Origin(actor, origin.client, origin.send, connection=connection)
 
     def mandated(self, origin: Origin, mandate: dict[str, Any]) -> Origin:
-        """What an agent asks for in the name of somebody, or of what was configured: no more than that may."""
-        who = mandate.get("actor")
-        actor = Actor(**who) if who else Actor(None, TEMPLATE, f"{origin.client}/{mandate['name']}")
+        """What an agent asks for in the name of something that was configured: no more than that may."""
+        actor = Actor(None, TEMPLATE, f"{origin.client}/{mandate['name']}")
         return Origin(actor, origin.client, origin.send, may=frozenset(mandate["permissions"]))
 
     def announced(self, client: str, news: dict[str, Any]) -> None:
         """A bridge says that a client of its own opened or closed."""
         self._known.pop(client, None)
         self.connections.announced(client, news)
+
+    def renewed(self, client: str) -> None:
+        """Who a client is has changed."""
+        for known in (client, f"/{client}", f"//{client}"):
+            self._known.pop(known, None)
 
     def closed(self, client: str) -> None:
         """A client has left the broker; a bridge takes its websockets with it."""
@@ -88,7 +94,9 @@ class Origins:
             del self._known[known]
 
     def _shared(self, sender: Identity) -> Origin:
-        found = Origin(actor_of(sender), sender.client_id, self._sender(self._topics.response, sender), shared=True)
+        connection = self.connections.get(sender.client_id)
+        actor = connection.actor if connection else actor_of(sender)
+        found = Origin(actor, sender.client_id, self._sender(self._topics.response, sender), shared=True)
         self._known["//" + sender.client_id] = found
         return found
 
@@ -110,8 +118,9 @@ class Origins:
 
     def _per_method(self, sender: Identity) -> Origin:
         actor = actor_of(sender)
-        agent = sender.role is Role.AGENT
+        agent = sender.role in (Role.AGENT, Role.BRIDGE)
         connection = self.connections.seen(sender.client_id, actor) if sender.role is Role.CLIENT else None
+        actor = connection.actor if connection else actor
         send = self._sender(self._topics.reply(sender.client_id), sender)
         if connection is not None:
             connection.send = self._sender(self._topics.private_response(sender.client_id), sender)
@@ -138,4 +147,6 @@ class Origins:
 
 def actor_of(sender: Identity) -> Actor:
     """The actor behind a session."""
-    return Actor(sender.user, "mqtt" if sender.role is Role.CLIENT else str(sender.role), sender.client_id)
+    if sender.role is not Role.CLIENT:
+        return Actor(sender.user, str(sender.role), sender.client_id)
+    return Actor(sender.user, "mqtt", sender.client_id, sender.kind)

@@ -17,14 +17,26 @@ from .alertness import Alertness
 from .audit import Audit
 from .connections import Connections
 from .envelope import MAX_REQUEST, NULL, failure, id_of, is_answer, loads, request_of
-from .errors import BusError, Forbidden, Internal, InvalidParams, InvalidRequest, MethodNotFound, TooLarge, Unavailable
+from .errors import (
+    BusError,
+    Forbidden,
+    Internal,
+    InvalidParams,
+    InvalidRequest,
+    MethodNotFound,
+    TooLarge,
+    Unauthenticated,
+    Unavailable,
+)
+from .identity import EVERYTHING, Kind
 from .log import StoredEvent
 from .message import Message
 from .once import Once
-from .origins import Answer, Origin, Origins
+from .origins import TEMPLATE, Answer, Origin, Origins
 from .pending import Flow, Pending
 from .ports import LocalPort, Port, RemotePort
 from .session import LocalSession
+from .standing import Rights, Standing
 from .topics import Topics, group_request
 
 log = logging.getLogger(__name__)
@@ -32,12 +44,13 @@ log = logging.getLogger(__name__)
 MAX_BATCH = 1000  # requests of one batch; a longer one is refused whole
 BATCH_TURN = 32  # requests of a batch between two turns of the loop
 NO_PARAMS = NoParams()
+ALWAYS = (Permission.OPEN, Permission.AGENT)  # for everybody, and for parts of the host, which was looked at before
 
 
 class Router:
     """Answers every request topic of one instance; agents are reached through ports.
 
-    Unless `over_mqtt`, clients of brokers are told that there is nothing for them.
+    Unless `over_mqtt`, clients of brokers are told that there is nothing for them. `rights` says what somebody may do.
     """
 
     def __init__(
@@ -50,6 +63,7 @@ class Router:
         groups: Iterable[str] = (),
         answer_bytes: int = MAX_REQUEST,
         over_mqtt: bool = True,
+        rights: Rights = lambda _: EVERYTHING,
     ) -> None:
         self.session = session
         self.topics = topics
@@ -58,6 +72,8 @@ class Router:
         self._remote: dict[str, RemotePort] = {}
         self._flow = Flow(audit, Once())
         self._origins = Origins(session, topics, answer_bytes)
+        self._rights = rights
+        self.standing = Standing(session, topics, self._origins, rights)
         self._alertness = Alertness(session.loop)
         self.counters: Counter[str] = Counter()
         self._groups = tuple(groups)
@@ -167,6 +183,9 @@ class Router:
         if message.sender.role is not Role.BRIDGE or message.retain:
             return
         self._origins.announced(client, loads(message.payload))
+        connection = self.connections.get(client)
+        if connection is not None:
+            self.standing.tell(connection)
 
     # -- requests
 
@@ -221,14 +240,12 @@ class Router:
     def _accept(self, name: str, params: dict[str, Any], origin: Origin) -> tuple[Call, Port]:
         row = self.methods.find(name)
         port = None if row is None else self.ports.get(row.owner)
-        mandated = origin.may is not None
-        if not self._over_mqtt and not mandated and origin.actor.transport.startswith(("mqtt", "uplink:")):
+        if not self._over_mqtt and origin.actor.transport.startswith(("mqtt", "uplink:")):
             raise MethodNotFound("No methods are offered over MQTT: 'enable_moonraker_api' is switched off")
         if row is None or port is None or (row.needs is Permission.AGENT and not origin.agent):
             raise MethodNotFound("Method not found")
-        if origin.may is not None and row.needs is not Permission.OPEN and row.needs not in origin.may:
-            raise Forbidden(f"{name} needs the permission '{row.needs}'")
-        if row.flags.connection and origin.connection is None and (mandated or origin.actor.transport == "http"):
+        self._require(row, name, origin)
+        if row.flags.connection and origin.connection is None and origin.actor.transport in ("http", TEMPLATE):
             raise MethodNotFound(f"{name} needs a connection that stays")
         if row.flags.secret and origin.shared:
             raise Forbidden(f"{name} is refused on a topic that others can read; use a private one")
@@ -237,6 +254,15 @@ class Router:
         call = Call(row, self._validated(row, params), origin.actor, origin.connection, params, asked=name)
         call.client = origin.client
         return call, port
+
+    def _require(self, row: AnyMethod, name: str, origin: Origin) -> None:
+        """Raises Unauthenticated where a login could help, and Forbidden."""
+        may = self._rights(origin.actor.principal) if origin.may is None else origin.may
+        if row.needs in ALWAYS or row.needs in may:
+            return
+        if origin.actor.kind in (Kind.NOBODY, Kind.TRUSTED):
+            raise Unauthenticated("Unauthorized")
+        raise Forbidden(f"{name} needs the permission '{row.needs}'")
 
     def _validated(self, row: AnyMethod, params: dict[str, Any]) -> Any:
         if row.params is NoParams:

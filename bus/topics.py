@@ -108,6 +108,10 @@ class Topics:
         """Where a bridge says that one of its websockets opened or closed; its clients are `{bridge}/{number}`."""
         return f"{self.instance}/connection/{client}"
 
+    def standing(self, client: str) -> str:
+        """Where the router says what one of its websockets may do."""
+        return f"{self.instance}/connection/{client}/standing"
+
     def tunnel_send(self, client: str) -> str:
         """Where a client's messages for Klipper go into its tunnel."""
         return f"{self.instance}/klippy/tunnel/send/{client}"

@@ -1,6 +1,7 @@
 """What is said on the bus: the method table, models and notifications."""
 
 from . import (
+    access,
     announcements,
     buttons,
     database,
@@ -8,7 +9,6 @@ from . import (
     extensions,
     files,
     history,
-    job_queue,
     klippy,
     machine,
     mqtt,
@@ -24,6 +24,7 @@ from . import (
 from .base import AnyMethod, Arguments, Flags, Method, Model, NoParams, Notification, Params, Permission, Table, table
 
 NAMESPACES = (
+    access,
     announcements,
     buttons,
     database,
@@ -31,7 +32,6 @@ NAMESPACES = (
     extensions,
     files,
     history,
-    job_queue,
     klippy,
     machine,
     mqtt,
@@ -59,6 +59,7 @@ __all__ = [
     "Params",
     "Permission",
     "Table",
+    "access",
     "announcements",
     "buttons",
     "database",
@@ -66,7 +67,6 @@ __all__ = [
     "extensions",
     "files",
     "history",
-    "job_queue",
     "klippy",
     "machine",
     "mqtt",

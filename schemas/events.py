@@ -8,7 +8,6 @@ from pydantic import Field
 from .announcements import News
 from .base import Model
 from .history import Measured, Status, Totals
-from .job_queue import WaitingJob
 from .webcams import Webcam
 
 
@@ -179,60 +178,69 @@ class Compacted(Model):
     """A checkpoint stands for everything before it: what values were earlier is not known any more."""
 
 
-class QueueAdded(Model):
-    """Files wait at the end of the queue."""
+class UserCreated(Model):
+    """A user; secrets are named only."""
 
-    jobs: list[WaitingJob]
-    reset: bool = Field(description="Whether what had waited was taken out.")
-
-
-class QueueJobs(Model):
-    """Jobs have left the queue."""
-
-    job_ids: list[str]
+    username: str
+    roles: list[str]
+    created_on: float = Field(description="Unix seconds.")
+    password: str = Field(description="The name of a secret, which is not in the log.")
 
 
-class QueueJob(Model):
-    """One job of the queue."""
+class UserName(Model):
+    """A user."""
 
-    job_id: str
-
-
-class PrintStats(Model):
-    """Klipper's print_stats, as far as it tells one print from another."""
-
-    state: str | None
-    filename: str | None
-    total_duration: float | None
+    username: str
 
 
-class QueueStarting(QueueJob):
-    """One job of the queue, and what Klipper had printed before."""
+class UserPassword(Model):
+    """A user's new password."""
 
-    seen: PrintStats
-
-
-class Scheduled(Model):
-    """Files will be added at a time, or whenever a cron expression says."""
-
-    schedule_id: str
-    filenames: list[str]
-    at: float | None
-    cron: str | None
-    time_added: float
+    username: str
+    password: str = Field(description="The name of a secret.")
 
 
-class OfSchedule(Model):
-    """A schedule."""
+class UserRoles(Model):
+    """What a user may do."""
 
-    schedule_id: str
+    username: str
+    roles: list[str]
 
 
-class Ran(OfSchedule):
-    """A schedule was due."""
+class UserSignedIn(Model):
+    """A user has a key of its own to sign tokens, until it logs out."""
 
-    time: float
-    missed: bool = Field(description="Nothing was added: it was too late, or no file was there any more.")
+    username: str
+    signing: str = Field(description="The name of a secret.")
+
+
+class KeyCreated(Model):
+    """An API key, or a new one under an old name."""
+
+    name: str
+    roles: list[str]
+    created_on: float = Field(description="Unix seconds.")
+    secret: str = Field(description="The name of a secret.")
+
+
+class KeyName(Model):
+    """An API key."""
+
+    name: str
+
+
+class LoginSucceeded(Model):
+    """Who has logged in, and how."""
+
+    username: str
+    how: str = Field(description="password, refresh_token.")
+
+
+class LoginFailed(Model):
+    """An attempt; null where there is no such user, as what was typed may be a password."""
+
+    username: str | None
+    how: str
 
 
 class Once(Model):
@@ -322,15 +330,16 @@ EVENTS = {
         EventType("database.set.1", "database", ValueSet, "A client has written a value."),
         EventType("database.deleted.1", "database", ValueDeleted, "A client has deleted a value."),
         EventType("database.compacted.1", "database", Compacted, "The history of the values was dropped."),
-        EventType("queue.added.1", "queue", QueueAdded, "Files were queued."),
-        EventType("queue.removed.1", "queue", QueueJobs, "Jobs were taken out of the queue."),
-        EventType("queue.jumped.1", "queue", QueueJob, "A job went to the front of the queue."),
-        EventType("queue.starting.1", "queue", QueueStarting, "Klipper is asked to print a job of the queue."),
-        EventType("queue.not_started.1", "queue", QueueJob, "Klipper did not; the job goes on waiting."),
-        EventType("queue.loaded.1", "queue", QueueJob, "Klipper does; the job has left the queue."),
-        EventType("queue.scheduled.1", "queue", Scheduled, "A start was scheduled."),
-        EventType("queue.unscheduled.1", "queue", OfSchedule, "A schedule was ended."),
-        EventType("queue.ran.1", "queue", Ran, "A schedule was due; one for a single time is over."),
+        EventType("user.created.1", "access", UserCreated, "Somebody has created a user."),
+        EventType("user.deleted.1", "access", UserName, "A user was deleted."),
+        EventType("user.password.1", "access", UserPassword, "A user has a new password; all its logins are void."),
+        EventType("user.roles.1", "access", UserRoles, "A user may do something else now."),
+        EventType("user.signed_in.1", "access", UserSignedIn, "A user has logged in for the first time, or again."),
+        EventType("user.logged_out.1", "access", UserName, "A user has logged out; all its logins are void."),
+        EventType("key.created.1", "access", KeyCreated, "An API key was made, or replaced."),
+        EventType("key.revoked.1", "access", KeyName, "An API key is void."),
+        EventType("login.succeeded.1", "logins", LoginSucceeded, "Somebody has logged in."),
+        EventType("login.failed.1", "logins", LoginFailed, "Somebody has tried to, in vain."),
         EventType("command.accepted.1", "commands", Accepted, "Somebody asked for a change, and was let."),
         EventType("command.ended.1", "commands", Finished, "The change was made, or failed."),
         EventType("device.plugged.1", "devices", Device, "A USB device, serial port or camera has come."),

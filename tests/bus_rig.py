@@ -9,12 +9,16 @@ from typing import Any, TypeVar
 import orjson
 
 from bus.access import AccessRules, Identity, Role
+from bus.accounts import Accounts
 from bus.agent import Actor, Agent, Connection, Watcher
 from bus.audit import Audit
+from bus.authorization import Authorization
+from bus.directory import Directory
 from bus.errors import NotFound
 from bus.exchange import Exchange
 from bus.fold import Fold, Folds, Snapshots
 from bus.host import LogPublisher
+from bus.identity import Principal
 from bus.journal import Journal
 from bus.log import EventLog, Excerpt, MemoryLog
 from bus.message import Message
@@ -23,6 +27,7 @@ from bus.router import Router
 from bus.session import LocalSession
 from bus.supervisor import Supervisor
 from bus.topics import Topics
+from bus.vault import Vault
 from schemas import AnyMethod
 
 F = TypeVar("F", bound=Fold)
@@ -99,6 +104,17 @@ class NoHost:
 
     def identify(self, connection: Connection, identity: Mapping[str, str]) -> None:
         """Nobody is to be identified."""
+
+    @property
+    def directory(self) -> Directory:
+        """Nobody is known."""
+        return Directory(Authorization(), "test", Accounts(), Vault(Path()))
+
+    def become(self, connection: Connection, who: Principal) -> None:
+        """Nobody is anybody."""
+
+    def record(self, stream: str, kind: str, data: Mapping[str, Any], actor: Actor) -> None:
+        """Nothing is kept."""
 
     def watch(self, watcher: Watcher) -> None:
         """Nothing is to be seen."""

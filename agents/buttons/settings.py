@@ -6,7 +6,8 @@ from typing import Annotated, NamedTuple, Self
 from pydantic import BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
 
 from bus.agent import Settings
-from bus.mandate import EVERYTHING, Permissions
+from bus.identity import EVERYTHING
+from bus.mandate import Permissions
 from bus.options import OneTopic, TemplateText
 from schemas.buttons import Kind
 

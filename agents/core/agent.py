@@ -8,11 +8,12 @@ from uuid import UUID
 
 import orjson
 
-from bus.agent import Agent, Bus, Call, Components, Host, Raw, Settings, implements
+from bus.agent import Agent, Bus, Call, Components, Connection, Host, Raw, Settings, implements
 from bus.envelope import dumps
 from bus.errors import BusError, InvalidParams, Unauthenticated
+from bus.identity import NOBODY, Credential, Principal, Scheme
 from bus.log import Excerpt, NewEvent
-from schemas import NoParams, files, printer, rpc, server
+from schemas import NoParams, Permission, files, printer, rpc, server
 
 from .klipper_log import roll_klipper_log
 
@@ -130,17 +131,30 @@ class Core(Agent):
     @implements(server.IDENTIFY)
     def identify(self, params: server.IdentifyParams, call: Call) -> server.Identified:
         """Names the caller's connection, once."""
-        if params.access_token is not None or params.api_key is not None:
-            raise Unauthenticated("Invalid credentials: no users or keys exist")
         if call.connection is None:
             return server.Identified(connection_id=0)
+        who = self._bearer(params, call.connection)
         if call.connection.identity is not None:
             raise InvalidParams(f"Connection already identified as {call.connection.identity['name']}")
         if params.type == "agent" and self._agent_connected(params.client_name):
             raise InvalidParams(f"Agent {params.client_name} is already connected")
-        who = {"name": params.client_name, "version": params.version, "type": params.type, "url": params.url}
-        self._host.identify(call.connection, who)
+        name = {"name": params.client_name, "version": params.version, "type": params.type, "url": params.url}
+        self._host.become(call.connection, who)
+        self._host.identify(call.connection, name)
         return server.Identified(connection_id=call.connection.id)
+
+    def _bearer(self, params: server.IdentifyParams, connection: Connection) -> Principal:
+        """Who shows that; raises Unauthenticated: a connection that shows something wrong is nobody's from then on."""
+        directory, who = self._host.directory, connection.actor.principal
+        if credential := _credential(params):
+            try:
+                return directory.identify(credential, connection.actor.client)
+            except Unauthenticated:
+                self._host.become(connection, NOBODY)
+                raise
+        if Permission.READ not in directory.rights(who):
+            raise Unauthenticated("Unauthorized")
+        return who
 
     def _agent_connected(self, name: str) -> bool:
         known = (found.identity for found in self._host.connections() if found.identity is not None)
@@ -186,6 +200,12 @@ class Core(Agent):
         if not self._methods:
             self._methods = await asyncio.to_thread(_openrpc)
         return self._methods
+
+
+def _credential(params: server.IdentifyParams) -> Credential | None:
+    if params.access_token is not None:
+        return Credential(Scheme.TOKEN, params.access_token)
+    return None if params.api_key is None else Credential(Scheme.KEY, params.api_key)
 
 
 def _as_html(text: str) -> str:

@@ -30,14 +30,14 @@ NOTIFICATIONS = {entry["name"] for entry in json.loads((DATA / "notifications.js
 # What the reference has not, or not as a method of its own.
 OURS = {"events.read", "events.state", "events.append", "rpc.discover"}
 OURS |= {"server.history.export", "server.database.history"}
-OURS |= {f"server.job_queue.{name}" for name in ("schedule", "schedules", "unschedule")}
 OURS |= {"klippy.tunnel.open", "printer.bed_mesh.dump_mesh"}
 OURS |= {
     f"files.{name}"
     for name in ("upload.open", "upload.commit", "upload.abort", "download.open", "download.checksum", "download.close")
 }
+OURS |= {"access.user.roles", "access.keys.list", "access.keys.create", "access.keys.revoke", "access.verify"}
 # For agents, of this instance or of somebody else's: test_extensions.py and test_processes.py.
-OF_AGENTS = {"events.append", "server.extensions.request", "connection.send_event"}
+OF_AGENTS = {"access.verify", "events.append", "server.extensions.request", "connection.send_event"}
 OF_AGENTS |= {"connection.register_remote_method"}
 # Would be done to the machine that runs the tests: test_machine_rows.py.
 OF_HOST = {row.name for row in METHODS.values() if row.owner == services.OWNER} - {services.SUDO_INFO.name}
@@ -47,6 +47,8 @@ TRANSFERS = {name for name in OURS if name.startswith("files.")}
 OF_DATABASE = {"server.database.restore", "debug.database.table"}
 # With a bus at the other end: test_peripherals_agent.py.
 OF_HARDWARE = {"machine.peripherals.canbus"}
+# For users: test_logins.py.
+OF_USERS = {"access.login", "access.logout", "access.user.password", "access.refresh_jwt"}
 KNOWN = sorted(set(METHODS) - OURS)
 
 # What is optional, and so has methods only where it is configured.
@@ -60,7 +62,6 @@ Json = dict[str, Any]
 Ask = Callable[[str, Json], Json]
 
 LATEST_JOB = "@job"  # stands for the id of the job that began last
-FIRST_QUEUED, FIRST_SCHEDULE = "@queued", "@schedule"  # for those of the first that waits, and of the first schedule
 
 # Valid input per method, in an order in which the printer bears it.
 VALID: dict[str, Json] = {
@@ -73,6 +74,18 @@ VALID: dict[str, Json] = {
     "events.state": {"fold": "last_print", "seq": 3},
     "rpc.discover": {},
     "server.extensions.list": {},
+    "access.info": {},
+    "access.get_user": {},
+    "access.post_user": {"username": "cat", "password": "purr"},
+    "access.users.list": {},
+    "access.user.roles": {"username": "cat", "roles": ["viewer"]},
+    "access.delete_user": {"username": "cat"},
+    "access.get_api_key": {},
+    "access.post_api_key": {},
+    "access.keys.create": {"name": "slicer", "roles": ["operator"]},
+    "access.keys.list": {},
+    "access.keys.revoke": {"name": "slicer"},
+    "access.oneshot_token": {},
     "server.mqtt.publish": {
         "topic": "catalogue/lamp",
         "payload": {"on": [1, 2.5]},
@@ -143,15 +156,6 @@ VALID: dict[str, Json] = {
     "printer.print.resume": {},
     "printer.print.cancel": {},
     "printer.pause_resume.cancel": {},
-    "server.job_queue.post_job": {"filenames": "demo.gcode, demo.gcode", "reset": True},
-    "server.job_queue.status": {},
-    "server.job_queue.jump": {"job_id": FIRST_QUEUED},
-    "server.job_queue.schedule": {"filenames": "demo.gcode", "cron": "30 4 1 1 *"},
-    "server.job_queue.schedules": {},
-    "server.job_queue.unschedule": {"schedule_id": FIRST_SCHEDULE},
-    "server.job_queue.pause": {},
-    "server.job_queue.delete_job": {"all": True},
-    "server.job_queue.start": {},
     "printer.emergency_stop": {},
     "printer.firmware_restart": {},
     "printer.restart": {},
@@ -185,6 +189,31 @@ INVALID: list[tuple[str, Json, int]] = [
     ("printer.print.start", {}, 400),
     ("printer.print.start", {"filename": 7}, 400),
     ("printer.print.start", {"filename": "missing.gcode"}, 400),
+    ("access.login", {"username": "nobody"}, 400),
+    ("access.login", {"username": "nobody", "password": 5}, 400),
+    ("access.login", {"username": "nobody", "password": "x"}, -32602),
+    ("access.login", {"username": "_TRUSTED_USER_", "password": "x"}, 400),
+    ("access.login", {"username": "nobody", "password": "x", "source": "ldap"}, 400),
+    ("access.login", {"username": "nobody", "password": "x", "source": "moon"}, 400),
+    ("access.logout", {}, 400),
+    ("access.post_user", {"username": "x"}, 400),
+    ("access.post_user", {"username": "x", "password": ""}, 400),
+    ("access.post_user", {"username": "", "password": "x"}, 400),
+    ("access.post_user", {"username": "a/b", "password": "x"}, 400),
+    ("access.post_user", {"username": "_API_KEY_USER_", "password": "x"}, 400),
+    ("access.post_user", {"username": "x", "password": "x", "source": "ldap"}, 400),
+    ("access.post_user", {"username": "x", "password": "x", "roles": ["king"]}, 400),
+    ("access.delete_user", {}, 400),
+    ("access.delete_user", {"username": "nobody"}, 400),
+    ("access.user.password", {"password": "x"}, 400),
+    ("access.user.password", {"password": "x", "new_password": "y"}, 400),
+    ("access.user.roles", {"username": "nobody", "roles": ["viewer"]}, 400),
+    ("access.user.roles", {"username": "nobody", "roles": []}, 400),
+    ("access.refresh_jwt", {}, 400),
+    ("access.refresh_jwt", {"refresh_token": "a.b.c"}, -32602),
+    ("access.keys.create", {"name": "#", "roles": ["viewer"]}, 400),
+    ("access.keys.create", {"name": "x", "roles": ["king"]}, 400),
+    ("access.keys.revoke", {"name": "nosuch"}, 400),
     ("server.info", {"raw": "maybe"}, 400),
     ("server.temperature_store", {"include_monitors": "maybe"}, 400),
     ("server.gcode_store", {"count": "many"}, 400),
@@ -295,23 +324,6 @@ INVALID: list[tuple[str, Json, int]] = [
     ("server.webcams.delete_item", {"name": "nosuch"}, -32601),
     ("server.webcams.test", {}, 400),
     ("server.webcams.test", {"name": "nosuch"}, -32601),
-    ("server.job_queue.post_job", {}, 400),
-    ("server.job_queue.post_job", {"filenames": 5}, 400),
-    ("server.job_queue.post_job", {"filenames": ""}, 400),
-    ("server.job_queue.post_job", {"filenames": "demo.gcode,missing.gcode"}, 400),
-    ("server.job_queue.post_job", {"filenames": "demo.gcode", "reset": "maybe"}, 400),
-    ("server.job_queue.delete_job", {}, 400),
-    ("server.job_queue.delete_job", {"all": "maybe"}, 400),
-    ("server.job_queue.jump", {}, 400),
-    ("server.job_queue.jump", {"job_id": "0000000000000000"}, 400),
-    ("server.job_queue.schedule", {"filenames": "demo.gcode"}, 400),
-    ("server.job_queue.schedule", {"filenames": "demo.gcode", "at": 5}, 400),
-    ("server.job_queue.schedule", {"filenames": "demo.gcode", "at": 4e9, "cron": "0 4 * * *"}, 400),
-    ("server.job_queue.schedule", {"filenames": "demo.gcode", "cron": "soon"}, 400),
-    ("server.job_queue.schedule", {"filenames": "demo.gcode", "cron": "61 4 * * *"}, 400),
-    ("server.job_queue.schedule", {"filenames": "missing.gcode", "at": 4e9}, 400),
-    ("server.job_queue.unschedule", {}, 400),
-    ("server.job_queue.unschedule", {"schedule_id": "nosuch"}, -32601),
     ("server.history.list", {"limit": "abc"}, 400),
     ("server.history.list", {"order": "sideways"}, 400),
     ("server.history.list", {"since": "nan"}, 400),
@@ -552,9 +564,8 @@ def connections(started: tuple[Program, Addresses]) -> Iterator[Connections]:
 
 
 def test_every_method_has_valid_input_here() -> None:
-    assert {row_of(name).name for name in VALID} == set(
-        METHODS
-    ) - OF_AGENTS - OF_HOST - OF_HARDWARE - TRANSFERS - OF_DATABASE
+    elsewhere = OF_AGENTS | OF_HOST | OF_HARDWARE | OF_USERS | TRANSFERS | OF_DATABASE
+    assert {row_of(name).name for name in VALID} == set(METHODS) - elsewhere
 
 
 @pytest.mark.parametrize("name", KNOWN)
@@ -579,17 +590,6 @@ def fits(row: AnyMethod, result: Any) -> None:
     TypeAdapter(row.result).validate_python(result)
 
 
-def meant(ask: Ask, value: Any) -> Any:
-    """A param, with the id that it stands for."""
-    if value == LATEST_JOB:
-        return ask("server.history.list", {"limit": 1})["result"]["jobs"][0]["job_id"]
-    if value == FIRST_QUEUED:
-        return ask("server.job_queue.status", {})["result"]["queued_jobs"][0]["job_id"]
-    if value == FIRST_SCHEDULE:
-        return ask("server.job_queue.schedules", {})["result"]["schedules"][0]["schedule_id"]
-    return value
-
-
 @pytest.mark.parametrize("transport", sorted(TRANSPORTS))
 def test_valid_input_gives_a_result_that_fits_the_schema(
     program: Program, connections: Connections, transport: str
@@ -602,9 +602,11 @@ def test_valid_input_gives_a_result_that_fits_the_schema(
             continue
         if transport == "jsonrpc" and row.flags.connection:
             continue
-        given = {key: meant(ask, value) for key, value in params.items()}
+        if LATEST_JOB in params.values():
+            (job,) = ask("server.history.list", {"limit": 1})["result"]["jobs"]
+            params = {key: job["job_id"] for key in params}
         head = ask("events.read", {})["result"]["head"]
-        answer = ask(name, given)
+        answer = ask(name, params)
         assert "result" in answer, (name, answer)
         fits(row, answer["result"])
         if name in LEADS_TO:

@@ -111,7 +111,6 @@ def test_errors_carry_the_http_status_twice(run: Run[None], raised: BusError, st
     ("verb", "path", "status", "message"),
     [
         ("GET", "/server/nosuch", 404, "Not Found"),
-        ("POST", "/access/login", 404, "Not Found"),
         ("PUT", "/server/info", 405, "Method Not Allowed"),
         ("DELETE", "/server/info", 405, "Method Not Allowed"),
         ("GET", "/printer/restart", 405, "Method Not Allowed"),
@@ -160,7 +159,7 @@ def test_who_asks_is_told_to_the_router(run: Run[None]) -> None:
         async with client() as (http, behind):
             await http.get("/server/info")
             (call,) = behind.router.calls
-            assert call["actor"] == {"user": None, "transport": "http", "client": "127.0.0.1"}
+            assert call["actor"] == {"user": None, "kind": "trusted", "transport": "http", "client": "127.0.0.1"}
             assert (call["connection"], call["params"]) == (0, {})
 
     run(main())
@@ -284,7 +283,7 @@ def test_methods_of_a_connection_are_not_found_in_json_rpc_over_http(run: Run[No
             answer = await http.post("/server/jsonrpc", json=body)
             assert (answer.status_code, answer.json()["error"]["code"]) == (200, -32601)
             opened = [orjson.loads(message.payload) for message in behind.wire.sent("/connection/")]
-            actor = {"user": None, "transport": "http", "client": "127.0.0.1"}
+            actor = {"user": None, "kind": "trusted", "transport": "http", "client": "127.0.0.1"}
             assert opened == [{"open": True, "actor": actor}, {"open": False}]
 
     run(main())

@@ -103,7 +103,7 @@ def test_it_says_whose_process_a_client_is(run: Run[None], data: Path) -> None:
             (opened, *_) = behind.wire.sent("/connection/")
             actor = orjson.loads(opened.payload)["actor"]
             who = f"uid {os.getuid()}, process {os.getpid()}"
-            assert actor == {"user": None, "transport": "unix", "client": who}
+            assert actor == {"user": None, "kind": "owner", "transport": "unix", "client": who}
 
     run(main())
     uvloop.run(main())

@@ -13,7 +13,7 @@ from tests.conftest import Run
 from tests.unit.bridge.wire import INFO, Running, http_client, running, until
 from tests.unit.bridge.ws_client import WsClient, masked, websocket
 
-ACTOR = {"user": None, "transport": "websocket", "client": "127.0.0.1"}
+ACTOR = {"user": None, "kind": "trusted", "transport": "websocket", "client": "127.0.0.1"}
 
 
 def announced(behind: Running) -> list[tuple[int, Any]]:
@@ -243,7 +243,7 @@ def test_a_slow_reader_is_cut_and_others_do_not_notice(run: Run[None], monkeypat
         ("/websocket", {"Origin": "http://evil.example"}, 403),
         ("/websocket", {"Origin": "null"}, 403),
         ("/websocket", {"Origin": "http://evil.example", "Host": "evil.example"}, 403),
-        ("/websocket", {"X-Forwarded-For": "127.0.0.1"}, 401),
+        ("/websocket", {"X-Forwarded-For": "127.0.0.1"}, 101),  # as nobody
         ("/websocket", {"X-Api-Key": "bad"}, 401),
         ("/websocket", {"Authorization": "Bearer a.b.c"}, 401),
         ("/websocket", {"Sec-WebSocket-Version": "8"}, 400),

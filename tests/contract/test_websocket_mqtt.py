@@ -120,12 +120,14 @@ def test_the_subprotocol_and_the_gate(run: Run[None]) -> None:
                 ({}, 404),
                 ({"Sec-WebSocket-Protocol": "other"}, 404),
                 (MQTT | {"Origin": "http://evil.example"}, 403),
-                (MQTT | {"X-Forwarded-For": "127.0.0.1"}, 401),
             ):
                 async with websocket(behind.port, "/mqtt", **headers) as client:
                     assert client.status == status
             await asyncio.sleep(0)
             assert broker.address == ""
+            forwarded = MQTT | {"X-Forwarded-For": "127.0.0.1"}
+            async with websocket(behind.port, "/mqtt", **forwarded):
+                assert not TrustedNetworks().trusts(broker.address)
 
     run(main())
 

@@ -112,7 +112,7 @@ def test_klippy_and_virtual_exclude_each_other(capsys: pytest.CaptureFixture[str
         ("printer.yaml", "klippy: text", "'klippy': expected a mapping of options, found 'text'"),
         ("printer.yaml", "bridge: {prot: 1}", "unknown key 'bridge.prot', did you mean 'port'?; known: "),
         ("printer.yaml", "bridge: 3", "'bridge': expected a mapping of options, found 3"),
-        ("printer.yaml", "bridge: {trusted_clients: [nobody]}", "'bridge.trusted_clients.0"),
+        ("printer.yaml", "authorization: {trusted_clients: [a_b!]}", "'authorization.trusted_clients.0"),
         ("printer.yaml", "http: 7125", "'http': input should be a valid string, found 7125"),
         ("printer.yaml", "http: localhost", "'http': expected HOST:PORT, found 'localhost'"),
         ("printer.yaml", "instance: my printer", "'instance': expected letters"),

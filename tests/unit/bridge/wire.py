@@ -14,9 +14,12 @@ import orjson
 
 from bridge import Bridge, BridgeSettings
 from bridge.mqtt_socket import MqttFactory
+from bus.authorization import Authorization
 from bus.envelope import NULL, dumps, failure, id_of, loads, request_of, result
-from bus.errors import BusError, InvalidRequest, MethodNotFound
+from bus.errors import BusError, InvalidRequest, MethodNotFound, Unauthenticated
 from bus.topics import Topics
+from schemas import Permission
+from schemas.access import VERIFY
 
 INFO = {"klippy_connected": True, "klippy_state": "ready", "components": ["klippy"], "websocket_count": 0}
 _NO_CERTIFICATES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -60,6 +63,10 @@ class Exchange:
             raise PermissionError(topic)
         message = Message(topic, payload)
         self.published.append(message)
+        self.tell(message)
+
+    def tell(self, message: Message) -> None:
+        """Delivers what somebody else has published."""
         if self._at_once:
             self._deliver(message)
         else:
@@ -78,6 +85,11 @@ class Exchange:
         return [message for message in self.published if part in message.topic]
 
 
+def nobody(_params: dict[str, Any]) -> None:
+    """Knows no credentials."""
+    raise Unauthenticated("Unauthorized")
+
+
 class ScriptedRouter:
     """Answers requests from `answers`: method -> function of the params; keeps them while `held`."""
 
@@ -88,7 +100,11 @@ class ScriptedRouter:
         self.held = False
         self.calls: list[dict[str, Any]] = []
         self.transports: dict[str, str] = {}
-        self.answers: dict[str, Callable[[dict[str, Any]], Any]] = {"server.info": lambda _: INFO}
+        self.strangers: set[str] = set()  # clients of whom nothing is known
+        self.answers: dict[str, Callable[[dict[str, Any]], Any]] = {
+            "server.info": lambda _: INFO,
+            VERIFY.name: nobody,
+        }
         wire.subscribe(topics.rpc_requests, self._on_rpc)
         wire.subscribe(topics.private_requests, self._on_private)
         wire.subscribe(topics.connections, self._on_connection)
@@ -104,8 +120,17 @@ class ScriptedRouter:
         client, news = message.topic.split("/", 2)[2], loads(message.payload)
         if news["open"]:
             self.transports[client] = news["actor"]["transport"]
+            if news["actor"]["kind"] == "nobody":
+                self.strangers.add(client)
+            if news["actor"]["transport"] != "http":
+                self.judge(client, [*Permission] if news["actor"]["kind"] != "nobody" else [Permission.OPEN])
         else:
             del self.transports[client]
+
+    def judge(self, client: str, permissions: list[Permission]) -> None:
+        """Says what a websocket may do."""
+        said = {"user": None, "kind": "trusted", "permissions": permissions}
+        self._wire.tell(Message(self._topics.standing(client), dumps(said)))
 
     def _on_rpc(self, message: Message) -> None:
         if self.held:
@@ -113,13 +138,17 @@ class ScriptedRouter:
         _, _, client, path = message.topic.split("/", 3)
         request = loads(message.payload)
         name = path.replace("/", ".")
-        self.calls.append({"method": name, **request})
+        if name != VERIFY.name:
+            self.calls.append({"method": name, **request})
         return self._wire.publish(self._topics.reply(client), self._answer(name, request["params"], id_of(request)))
 
     def _on_private(self, message: Message) -> None:
         if self.held:
             return self._waiting.append(message)
         client = message.topic.removeprefix(self._topics.request + "/")
+        if client in self.strangers:
+            refused = failure(Unauthenticated("Unauthorized"), id_of(loads(message.payload)))
+            return self._wire.publish(self._topics.private_response(client), refused)
         answer = self._text(message.payload, self.transports[client])
         if answer is not None or self.transports[client] == "http":
             self._wire.publish(self._topics.private_response(client), answer or b"")
@@ -220,7 +249,8 @@ async def running(
     """A bridge that runs."""
     wire, topics = Exchange(at_once), Topics("test")
     router = ScriptedRouter(wire, topics)
-    bridge = Bridge(wire, topics, "bridge", BridgeSettings(port=0, **settings), mqtt=mqtt, data=data)
+    authorization = Authorization(trusted_clients=settings.pop("trusted_clients", ()))
+    bridge = Bridge(wire, topics, "bridge", BridgeSettings(port=0, **settings), authorization, mqtt=mqtt, data=data)
     await bridge.start()
     try:
         yield Running(bridge, wire, router, topics)

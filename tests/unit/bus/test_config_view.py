@@ -15,7 +15,8 @@ instance: voron
 http: "[::1]:8000"
 groups: [farm]
 klippy: {socket: /tmp/klippy.sock, virtual: false}
-bridge: {cors_domains: ["http://*.local", "http://user:hunter2@b"], max_websockets: 9, trusted_clients: [10.0.0.0/8]}
+bridge: {octoprint: {stream_url: "http://user:hunter2@b"}, max_websockets: 9}
+authorization: {trusted_clients: [10.0.0.0/8]}
 datastore: {gcode_store_size: 7}
 """
 BROKER = """
@@ -61,6 +62,7 @@ def test_options_stand_under_moonrakers_names_typed_and_as_text(tmp_path: Path) 
         "port": "8000",
         "klippy_uds_address": "/tmp/klippy.sock",  # noqa: S108
         "max_websocket_connections": "9",
+        "octoprint": "\nstream_url=http://user:***@b",
     }
     assert orig["klippy_connection"] == {"virtual": "false"}
     assert orig["authorization"]["trusted_clients"] == "\n10.0.0.0/8"
@@ -74,7 +76,7 @@ def test_options_stand_under_moonrakers_names_typed_and_as_text(tmp_path: Path) 
 def test_the_place_of_a_secret_is_shown_and_no_secret(tmp_path: Path) -> None:
     found = shown(tmp_path, printer=PRINTER, broker=BROKER)
     assert found["config"]["mqtt_uplink farm"]["password"] == {"file": None, "env": "FARM_PASSWORD"}
-    assert found["config"]["authorization"]["cors_domains"][1] == "http://user:***@b"
+    assert found["config"]["server"]["octoprint"]["stream_url"] == "http://user:***@b"
     text = json.dumps(found)
     assert "hunter2" not in text and "zaphod" not in text  # access rules are nobody else's business
 

@@ -1,0 +1,5 @@
+"""Users, logins and API keys."""
+
+from .agent import Access
+
+__all__ = ["Access"]

@@ -1,5 +1,0 @@
-"""The job queue agent."""
-
-from .agent import JobQueue
-
-__all__ = ["JobQueue"]
