@@ -188,10 +188,10 @@ def _is_up(side: Side) -> bool:
     ended = [process.returncode for process in side.processes if process.poll() is not None]
     if ended:
         raise ChildProcessError(f"{side.name} has ended with status {ended[0]}")
-    return _answers(side.http)
+    return answers(side.http)
 
 
-def _answers(port: int) -> bool:
+def answers(port: int) -> bool:
     with suppress(OSError), socket.create_connection((HOST, port), START_SECONDS) as wire:
         wire.sendall(QUESTION)
         return wire.recv(1024).startswith(b"HTTP/1.1 200")

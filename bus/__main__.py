@@ -141,6 +141,11 @@ def build_parser() -> Parser:
     get.add_argument("file", nargs="?", type=Path, metavar="FILE", help="default its name, in this folder")
     _files(get)
     _log(commands.add_parser("log", help="look at the event log"))
+    import_ = commands.add_parser("import", help="take over a Moonraker installation, which stays as it is")
+    import_.add_argument("source", type=Path, metavar="DIR", help="its data folder, such as ~/printer_data")
+    import_.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
+    import_.add_argument("--merge", action="store_true", help="add to what is there already, and change none of it")
+    _common(import_)
     config = commands.add_parser("config", help="look at the configuration")
     check = config.add_subparsers(dest="action", required=True, parser_class=Parser, metavar="ACTION").add_parser(
         "check", help="say what is wrong with it, or nothing"

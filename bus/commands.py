@@ -275,6 +275,13 @@ def config(options: argparse.Namespace) -> int:
     return 0
 
 
+def import_command(options: argparse.Namespace) -> int:
+    """Takes over a Moonraker installation."""
+    from .moonraker.command import run
+
+    return run(options)
+
+
 def log_command(options: argparse.Namespace) -> int:
     """Looks at the event log."""
     from .log_report import run
@@ -316,6 +323,7 @@ COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "put": put,
     "get": get,
     "log": log_command,
+    "import": import_command,
     "config": config,
 }
 SERVING = {"up", "broker", "bridge", "agent"}

@@ -80,9 +80,15 @@ class PrinterConfig(BaseModel):
 def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file; raises ConfigError."""
     try:
-        content = yaml.load(path.read_bytes(), _Loader)  # noqa: S506 - a subclass of SafeLoader
+        return parse_yaml(path.read_bytes(), str(path))
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from None
+
+
+def parse_yaml(text: bytes, path: str) -> dict[str, Any]:
+    """The mapping in the content of a file; raises ConfigError."""
+    try:
+        content = yaml.load(text, _Loader)  # noqa: S506 - a subclass of SafeLoader
     except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(f"{path}: not valid YAML: {without_addresses(' '.join(str(error).split()))}") from None
     except RecursionError:
@@ -92,6 +98,11 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: expected a mapping of sections, found {type(content).__name__}")
     return content
+
+
+def as_yaml(values: Mapping[str, Any]) -> str:
+    """Values as they stand in a file, in their order."""
+    return yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True, width=120)
 
 
 class _Loader(yaml.SafeLoader):

@@ -1,75 +1,25 @@
-"""The commands `printbus put` and `printbus get`: what their arguments mean, and how a transfer looks in a terminal."""
+"""The commands `printbus put` and `printbus get`: what their arguments mean."""
 
 import argparse
 import asyncio
 import getpass
 import hashlib
-import shutil
 import socket
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import Any, TextIO
+from typing import Any
 
 from .client import BrokerUrl, LinkLost, Refused
 from .config import ConfigError
 from .courier import Cargo, Courier
 from .errors import BusError
 from .file_client import Get, Put
+from .progress import Progress
 from .topics import INSTANCE
 
-REDRAW_SECONDS = 0.1
-MIB = 1 << 20
-BAR, WIDTH = "#", 40
 FAILED, INTERRUPTED = 1, 130
-
-
-class Progress:
-    """A line that shows how far a transfer is, where somebody can see it."""
-
-    def __init__(self, name: str, out: TextIO) -> None:
-        self._name = name
-        self._out = out
-        self._visible = out.isatty()
-        self._began = time.monotonic()
-        self._first: int | None = None
-        self._drawn = 0.0
-
-    def at(self, done: int, size: int) -> None:
-        """So many bytes have arrived."""
-        now = time.monotonic()
-        if self._first is None:
-            self._first, self._began = done, now
-        if self._visible and (now - self._drawn >= REDRAW_SECONDS or done == size):
-            self._drawn = now
-            self._draw(self.line(done, size, now))
-
-    def line(self, done: int, size: int, now: float) -> str:
-        """What is shown at a time."""
-        part = done / size if size else 1.0
-        speed = (done - (self._first or 0)) / max(now - self._began, REDRAW_SECONDS)
-        left = f"{(size - done) / speed:4.0f} s left" if speed > 0 and done < size else ""
-        bar = (BAR * int(part * WIDTH)).ljust(WIDTH, ".")
-        return (
-            f"{self._name}  [{bar}] {part:4.0%}  {done / MIB:.1f}/{size / MIB:.1f} MiB  {speed / MIB:.1f} MiB/s {left}"
-        )
-
-    def broken(self, reason: str) -> None:
-        """It is interrupted, and will be tried again."""
-        if self._visible:
-            self._draw(f"{self._name}  interrupted ({reason}), trying again")
-
-    def end(self) -> None:
-        """Leaves the line."""
-        if self._visible and self._drawn:
-            print(file=self._out)
-
-    def _draw(self, text: str) -> None:
-        width = shutil.get_terminal_size().columns - 1
-        self._out.write("\r" + text[:width].ljust(width))
-        self._out.flush()
 
 
 def put(options: argparse.Namespace) -> int:

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from .announcements import News
 from .base import Model
-from .history import Measured, Status, Totals
+from .history import AuxiliaryTotal, Measured, Status, Totals
 from .webcams import Webcam
 
 
@@ -141,6 +141,13 @@ class TotalsReset(Model):
     """The totals begin anew, with what another program had counted or with nothing."""
 
     totals: Totals | None = None
+
+
+class TotalsAdded(Model):
+    """What another program had counted, besides what is counted here."""
+
+    totals: Totals
+    auxiliary: list[AuxiliaryTotal]
 
 
 class JobImported(Model):
@@ -326,6 +333,7 @@ EVENTS = {
         EventType("job.measured.1", "history", JobMeasured, "A job has ended; what others know about it."),
         EventType("job.imported.1", "history", JobImported, "A job came from another program."),
         EventType("jobs.deleted.1", "history", JobsDeleted, "Somebody took jobs out of the history."),
+        EventType("totals.added.1", "history", TotalsAdded, "Totals came from another program."),
         EventType("totals.reset.1", "history", TotalsReset, "The totals of the history begin anew."),
         EventType("database.set.1", "database", ValueSet, "A client has written a value."),
         EventType("database.deleted.1", "database", ValueDeleted, "A client has deleted a value."),

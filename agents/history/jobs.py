@@ -14,7 +14,7 @@ from .totals import Json, Totals
 
 STREAM = "history"
 DESCRIBED, MEASURED, IMPORTED = "job.described.1", "job.measured.1", "job.imported.1"
-DELETED, RESET = "jobs.deleted.1", "totals.reset.1"
+DELETED, ADDED, RESET = "jobs.deleted.1", "totals.added.1", "totals.reset.1"
 STARTED, ENDED = "print.started.1", "print.ended.1"
 CANCELLED = STATUSES.index("cancelled")
 CAUSES = {"shutdown": "klippy_shutdown", "disconnected": "klippy_disconnect"}
@@ -111,6 +111,9 @@ class Jobs(Fold):
             if row is not None:
                 self.table.delete(row)
 
+    def _added(self, event: StoredEvent, data: Mapping[str, Any]) -> None:
+        self.totals.merge(Totals.of(data["totals"], data["auxiliary"]))
+
     def _reset(self, event: StoredEvent, data: Mapping[str, Any]) -> None:
         known = data.get("totals")
         self.totals = Totals() if known is None else Totals.of(known)
@@ -135,5 +138,6 @@ _TAKES = {
     MEASURED: Jobs._measured,
     IMPORTED: Jobs._imported,
     DELETED: Jobs._deleted,
+    ADDED: Jobs._added,
     RESET: Jobs._reset,
 }

@@ -172,12 +172,14 @@ def test_jobs_of_another_program_keep_their_numbers_and_do_not_count_twice() -> 
         imported = {"job": number, "status": "server_exit", "filament_used": 1.0, **known, **numbers}
         story.tell("job.imported.1", imported)
     sums = {"total_jobs": 40, "total_time": 1.0, "total_print_time": 1.0, "total_filament_used": 1.0}
-    story.tell("totals.reset.1", {"totals": {**sums, "longest_job": 1.0, "longest_print": 1.0}})
+    energy = {"provider": "sensor", "field": "energy", "maximum": 2.0, "total": 3.0}
+    longest = {"longest_job": 1.0, "longest_print": 1.0}
+    story.tell("totals.added.1", {"totals": {**sums, **longest}, "auxiliary": [energy]})
     story.tell("print.started.1", started())
     jobs = fold_of(story.events)
     assert [job["job_id"] for job in all_of(jobs)] == ["000020", "00001F", "000003"]
     assert [job["user"] for job in all_of(jobs, user="carol", order="asc")] == ["carol", "carol"]
-    assert jobs.totals.jobs == 40
+    assert (jobs.totals.jobs, jobs.totals.auxiliary_totals()) == (40, [energy])
     assert totals(jobs.table, 5.0, None).jobs == 2
 
 

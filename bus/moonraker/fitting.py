@@ -1,0 +1,74 @@
+"""Makes values fit a model: what the model refuses is left out, with the reason."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+Where = tuple[str | int, ...]
+LISTS: Final = {"list_type", "tuple_type", "set_type"}  # errors about text where several lines are meant
+REST: Final = object()
+
+
+def fitted(model: type[BaseModel], values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[Where, str]]:
+    """What the model takes, as it writes it, and what it does not, by place."""
+    rest = _copied(dict(values))
+    refused: dict[Where, str] = {}
+    while True:
+        try:
+            made = model.model_validate(rest)
+            return made.model_dump(mode="json", exclude_unset=True), refused
+        except ValidationError as error:
+            mistakes = {_place(rest, each["loc"]): each for each in error.errors(include_url=False)}
+            for place, each in reversed(mistakes.items()):  # of a list the last item first
+                found = _at(rest, place)
+                if each["type"] in LISTS and isinstance(found, str):
+                    _at(rest, place[:-1])[place[-1]] = [line for line in map(str.strip, found.splitlines()) if line]
+                elif found is not REST:
+                    refused[place] = _reason(each, found)
+                    _remove(rest, place)
+            if not rest:
+                return {}, refused
+
+
+def _place(values: Any, loc: tuple[int | str, ...]) -> Where:
+    """The innermost part that is there: of what is missing, what it is missing in."""
+    for depth, part in enumerate(loc):
+        inside = part in values if isinstance(values, dict) else isinstance(part, int) and isinstance(values, list)
+        if not inside:
+            return loc[:depth]
+        values = values[part]
+    return loc
+
+
+def _reason(error: ErrorDetails, found: Any) -> str:
+    if error["type"] == "extra_forbidden":
+        return "printbus has no such option"
+    if error["type"] == "missing":
+        return f"'{error['loc'][-1]}' is required"
+    text = error["msg"].removeprefix("Value error, ")
+    item = f"'{found}': " if isinstance(error["loc"][-1], int) else ""
+    return f"{item}{text[:1].lower()}{text[1:]}"
+
+
+def _at(values: Any, place: Where) -> Any:
+    try:
+        for part in place:
+            values = values[part]
+    except (LookupError, TypeError):
+        return REST  # removed together with what it was in
+    return values
+
+
+def _remove(values: Any, place: Where) -> None:
+    if place:
+        del _at(values, place[:-1])[place[-1]]
+    else:
+        values.clear()
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _copied(each) for key, each in value.items()}
+    return [_copied(each) for each in value] if isinstance(value, list) else value

@@ -1,0 +1,65 @@
+"""What the event log of the target has already of what an import brings."""
+
+from typing import Any, Final
+
+from ..fold import history, upcast
+from ..log import EventLog, StoredEvent
+
+SET, DELETED = "database.set.1", "database.deleted.1"
+JOB, TOTALS, STARTED = "job.imported.1", "totals.added.1", "print.started.1"
+SAVED, REMOVED = "webcam.saved.1", "webcam.removed.1"
+STREAMS: Final = ("database", "history", "print", "webcams")
+
+
+class Known:
+    """Values by namespace, jobs that an import has brought before, prints and webcams."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, Any] = {}
+        self.jobs: set[tuple[float, str]] = set()  # when they began, and which file
+        self.counted = False  # the totals of another program
+        self.prints = 0
+        self.webcams: dict[str, str] = {}  # names by uid
+
+    def apply(self, event: StoredEvent) -> None:
+        """Takes a fact of the log."""
+        data: Any = event.data
+        if event.type == SET:
+            put(self.values.setdefault(data["namespace"], {}), data["key"], data["value"])
+        elif event.type == DELETED:
+            _cut(self.values.get(data["namespace"], {}), data["key"])
+        elif event.type == JOB:
+            self.jobs.add((data["start_time"], data["filename"]))
+        elif event.type == TOTALS:
+            self.counted = True
+        elif event.type == STARTED:
+            self.prints += 1
+        elif event.type == SAVED:
+            self.webcams[data["webcam"]["uid"]] = data["webcam"]["name"]
+        elif event.type == REMOVED:
+            self.webcams.pop(data["uid"], None)
+
+
+def known_of(log: EventLog) -> Known:
+    """What a log has."""
+    found = Known()
+    for event in history(log, STREAMS):
+        found.apply(upcast(event))
+    return found
+
+
+def put(members: dict[str, Any], path: list[str], value: Any) -> None:
+    """Puts a value there; what is not an object on the way is replaced by one."""
+    for name in path[:-1]:
+        child = members.get(name)
+        if not isinstance(child, dict):
+            child = members[name] = {}
+        members = child
+    members[path[-1]] = value
+
+
+def _cut(members: Any, path: list[str]) -> None:
+    for name in path[:-1]:
+        members = members.get(name) if isinstance(members, dict) else None
+    if isinstance(members, dict):
+        members.pop(path[-1], None)

@@ -1,0 +1,217 @@
+"""Where each option of moonraker.conf stands in printer.yaml and broker.yaml."""
+
+import re
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from .conf import Conf, filled
+
+Path_ = tuple[str, ...]
+Secrets = Mapping[str, Mapping[str, object]]
+
+HERE: Final = {"127.0.0.1", "::1", "localhost", "0.0.0.0"}  # noqa: S104 - as a broker's address
+MQTT_PORT: Final = "1883"
+OTHER_MQTT_PORT: Final = 1884
+NOT_A_NAME: Final = re.compile(r"[^A-Za-z0-9_-]")
+NOTHING: Final = "printbus has nothing of this kind"
+UNKNOWN: Final = "printbus has no such option"
+
+
+class To(NamedTuple):
+    """Where an option goes in printer.yaml, and what makes of its text what stands there."""
+
+    path: str
+    turn: Callable[[str], Any] = str
+
+
+def _lines(text: str) -> list[str]:
+    return [line for line in map(str.strip, text.splitlines()) if line]
+
+
+def _path(text: str) -> str:
+    return str(Path(text).expanduser())
+
+
+def _host(text: str) -> str:
+    return "0.0.0.0" if text == "all" else text  # noqa: S104 - what was open before stays open
+
+
+def _observed(text: str) -> bool:
+    return text != "none"
+
+
+def _provider(text: str) -> str:
+    return {"supervisord": "supervisord_cli"}.get(text, text)
+
+
+def _same(agent: str, *options: str) -> dict[str, To]:
+    return {option: To(f"{agent}.{option}") for option in options}
+
+
+OPTIONS: Final[Mapping[str, Mapping[str, To]]] = {
+    "server": {
+        "host": To("bridge.host", _host),
+        "port": To("bridge.port"),
+        "ssl_port": To("bridge.ssl_port"),
+        "route_prefix": To("bridge.route_prefix"),
+        "ssl_certificate_path": To("bridge.ssl_certificate_path", _path),
+        "ssl_key_path": To("bridge.ssl_key_path", _path),
+        "max_websocket_connections": To("bridge.max_websockets"),
+        "max_upload_size": To("filestore.max_upload_size"),
+        "klippy_uds_address": To("klippy.socket", _path),
+        **_same("datastore", "temperature_store_size", "gcode_store_size"),  # where they stood long ago
+    },
+    "data_store": _same("datastore", "temperature_store_size", "gcode_store_size"),
+    "file_manager": {
+        **_same("filestore", "check_klipper_config_path", "enable_object_processing", "enable_config_write_access"),
+        "file_system_observer": To("filestore.observe", _observed),
+        "default_metadata_parser_timeout": To("filestore.metadata_timeout"),
+    },
+    "machine": {
+        **_same("machine", "shutdown_action"),
+        "provider": To("machine.provider", _provider),
+        "supervisord_config_path": To("machine.supervisord_config_path", _path),
+    },
+    "authorization": {
+        "trusted_clients": To("bridge.trusted_clients", _lines),
+        "cors_domains": To("bridge.cors_domains", _lines),
+    },
+    "octoprint_compat": {
+        option: To(f"bridge.octoprint.{option}")
+        for option in ("enable_ufp", "flip_h", "flip_v", "rotate_90", "stream_url", "webcam_enabled")
+    },
+    "mqtt": _same(
+        "mqtt",
+        "enable_moonraker_api",
+        "status_objects",
+        "status_interval",
+        "publish_split_status",
+        "default_qos",
+        "api_qos",
+    ),
+    "history": {},
+    "database": {},
+}
+DEFAULTS: Final = {  # of Moonraker, where ours are others
+    ("server", "host"): "0.0.0.0",  # noqa: S104
+    ("server", "klippy_uds_address"): "/tmp/klippy_uds",  # noqa: S108
+}
+ELSEWHERE: Final = {  # that `_uplink` and `_secret_file` see to
+    "mqtt": {"address", "port", "enable_tls", "username", "password", "instance_name"},
+    "machine": {"sudo_password"},
+}
+REASONS: Final[Mapping[str, str]] = {
+    "server enable_debug_logging": "`printbus up --verbose` logs more",
+    "file_manager enable_observer_warnings": "front ends are always told when files cannot be observed",
+    "machine validate_service": "printbus does not look at its unit file",
+    "machine validate_config": "printbus does not look at its unit file",
+    "machine force_validation": "printbus does not look at its unit file",
+    "mqtt client_id": "printbus names itself on other brokers",
+    "mqtt mqtt_protocol": "printbus speaks MQTT 3.1.1 with other brokers",
+    "update_manager": "printbus does not update other programs",
+}
+
+
+@dataclass(slots=True)
+class Translation:
+    """What goes into printer.yaml, broker.yaml and files for secrets, and what has to be said about the rest."""
+
+    printer: dict[str, Any] = field(default_factory=dict)
+    broker: dict[str, Any] = field(default_factory=dict)
+    secrets: dict[str, str] = field(default_factory=dict)  # by the name of the file
+    lost: list[str] = field(default_factory=list)
+    other: list[str] = field(default_factory=list)  # what is carried over, but not as it was
+    places: dict[Path_, str] = field(default_factory=dict)  # what stood there in moonraker.conf
+
+
+def translated(conf: Conf, agents: Collection[str], source: Path, own: Path, secrets: Secrets) -> Translation:
+    """The whole configuration, unchecked; files for secrets are to be in the folder `own`."""
+    made = Translation(lost=list(conf.faults))
+    sections = {name: _filled(name, options, source, secrets, made) for name, options in conf.sections.items()}
+    for (section, option), default in DEFAULTS.items():
+        sections.setdefault(section, {}).setdefault(option, default)
+    for section, options in sections.items():
+        _section(section, conf.places.get(section, ""), options, agents, made)
+    if "mqtt" in sections:
+        _uplink(sections["mqtt"], own, made)
+    if "sudo_password" in sections.get("machine", {}):
+        _put(made.printer, ("machine", "sudo_password"), _secret_file("sudo", sections["machine"], own, made))
+    return made
+
+
+def _filled(
+    section: str, options: Mapping[str, str], source: Path, secrets: Secrets, made: Translation
+) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for option, text in options.items():
+        try:
+            found[option] = filled(text, source, secrets) if section in OPTIONS else text
+        except ValueError as error:
+            made.lost.append(f"[{section}] {option}: {error}")
+    return found
+
+
+def _section(section: str, place: str, options: Mapping[str, str], agents: Collection[str], made: Translation) -> None:
+    kind = section.partition(" ")[0]
+    into = _section_here(section, agents)
+    if section not in OPTIONS and into is None:
+        made.lost.append(f"[{section}] ({place}): {REASONS.get(kind, NOTHING)}")
+        return
+    for option, text in options.items():
+        to = OPTIONS.get(section, {}).get(option)
+        if to is not None:
+            path, value = tuple(to.path.split(".")), to.turn(text)
+        elif into is not None and section not in OPTIONS:
+            path, value = (*into, option), text
+        elif option in ELSEWHERE.get(section, ()):
+            continue
+        else:
+            made.lost.append(f"[{section}] {option} ({place}): {REASONS.get(f'{section} {option}', UNKNOWN)}")
+            continue
+        _put(made.printer, path, value)
+        made.places[path] = f"[{section}] {option}" + (f" ({place})" if place else "")
+
+
+def _section_here(section: str, agents: Collection[str]) -> Path_ | None:
+    """The section of an agent that has the same name, or, for `[x name]`, of `x` or `xs`."""
+    kind, _, name = section.partition(" ")
+    if not name:
+        return (kind,) if kind in agents else None
+    return next(((agent, name) for agent in (f"{kind}s", kind) if agent in agents), None)
+
+
+def _uplink(options: Mapping[str, str], own: Path, made: Translation) -> None:
+    """The broker that Moonraker was a client of."""
+    if "instance_name" in options:
+        name = NOT_A_NAME.sub("_", options["instance_name"])
+        made.printer["instance"] = name
+        if name != options["instance_name"]:
+            made.other.append(f"[mqtt] instance_name: topics begin with '{name}', of letters, digits, '_' and '-' only")
+    if "address" not in options:
+        made.lost.append("[mqtt] address: is missing, so no broker is joined")
+        return
+    port = options.get("port", MQTT_PORT)
+    secured = options.get("enable_tls", "").lower() in ("true", "yes", "on", "1")
+    uplink: dict[str, Any] = {"url": f"mqtt{'s' * secured}://{options['address']}:{port}"}
+    if "username" in options:
+        uplink["user"] = options["username"]
+    if "password" in options:
+        uplink["password"] = _secret_file("mqtt", options, own, made)
+    _put(made.broker, ("uplinks", "moonraker"), uplink)
+    if options["address"] in HERE and port == MQTT_PORT:
+        _put(made.broker, ("listeners", "default", "port"), OTHER_MQTT_PORT)
+        made.other.append(f"[mqtt] address: printbus's own broker listens on port {OTHER_MQTT_PORT}; {port} is taken")
+
+
+def _secret_file(name: str, options: Mapping[str, str], own: Path, made: Translation) -> dict[str, str]:
+    file = f"{name}.password"
+    made.secrets[file] = options.get("password") or options["sudo_password"]
+    return {"file": str(own / file)}
+
+
+def _put(values: dict[str, Any], path: Path_, value: Any) -> None:
+    for name in path[:-1]:
+        values = values.setdefault(name, {})
+    values[path[-1]] = value

@@ -1,0 +1,116 @@
+"""Where options go, what is left out, and that each of those is told."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bridge import BridgeSettings
+from bus.config import PrinterConfig
+from bus.moonraker.conf import Conf
+from bus.moonraker.files import checked_sections
+from bus.moonraker.fitting import fitted
+from bus.moonraker.options import OPTIONS, REASONS, Translation, translated
+from bus.supervisor import agent_class, agent_names
+
+KINDS = {name: agent_class(name) for name in agent_names()}
+OWN = Path("/data/printbus")
+
+
+def result(sections: dict[str, dict[str, str]], **secrets: dict[str, object]) -> Translation:
+    conf = Conf(sections=sections, places=dict.fromkeys(sections, "moonraker.conf"))
+    made = translated(conf, {*KINDS, *PrinterConfig.model_fields}, Path("/data"), OWN, secrets)
+    checked_sections(made, KINDS, BridgeSettings)
+    return made
+
+
+def test_what_moonraker_does_by_default_goes_on() -> None:
+    made = result({})
+    assert made.printer == {"bridge": {"host": "0.0.0.0"}, "klippy": {"socket": "/tmp/klippy_uds"}}  # noqa: S104, S108
+    assert (made.broker, made.lost, made.other) == ({}, [], [])
+
+
+def model_of(section: str) -> Any:
+    if section == "bridge":
+        return BridgeSettings
+    return PrinterConfig.model_fields["mqtt"].annotation if section == "mqtt" else KINDS[section].settings_model
+
+
+def test_each_option_of_the_table_has_its_place_in_printer_yaml() -> None:
+    for place in {to.path for options in OPTIONS.values() for to in options.values()}:
+        section, *names = place.split(".")
+        model = model_of(section)
+        for name in names:
+            assert name in model.model_fields, place
+            model = model.model_fields[name].annotation
+
+
+def test_each_option_is_carried_over_or_told() -> None:
+    sections = {
+        "server": {"port": "7126", "max_upload_size": "lots", "enable_debug_logging": "True", "ssl_port": "0x1"},
+        "file_manager": {"file_system_observer": "none", "queue_gcode_uploads": "True"},
+        "machine": {"provider": "supervisord", "validate_config": "False"},
+        "webcam no url": {"location": "here"},
+        "webcam good": {"stream_url": "/x", "rotation": "90", "aspect_ratio": "wide"},
+        "timelapse": {},
+        "power plug": {"type": "tasmota"},
+    }
+    made = result(sections)
+    assert made.printer["bridge"]["port"] == 7126
+    assert made.printer["filestore"] == {"observe": False}
+    assert made.printer["machine"] == {"provider": "supervisord_cli"}
+    assert made.printer["webcams"] == {"good": {"stream_url": "/x", "rotation": 90}}
+    told = "\n".join(made.lost)
+    for what in (
+        "[server] max_upload_size (moonraker.conf): input should be a valid integer",
+        f"[server] enable_debug_logging (moonraker.conf): {REASONS['server enable_debug_logging']}",
+        "[server] ssl_port",
+        "[webcam no url]: 'stream_url' is required",
+        "[webcam good] aspect_ratio",
+        "[machine] validate_config",
+        "[timelapse] (moonraker.conf): printbus has nothing of this kind",
+        "[power plug]",
+        "[file_manager] queue_gcode_uploads",
+    ):
+        assert what in told
+    assert len(made.lost) == 9
+
+
+def test_the_broker_that_moonraker_was_a_client_of_is_joined() -> None:
+    options = {"address": "broker.local", "enable_tls": "True", "port": "8883", "username": "{secrets.b.user}"}
+    made = result(
+        {"mqtt": options | {"password": "{secrets.b.word}", "client_id": "x"}}, b={"user": "me", "word": "hush"}
+    )
+    uplink = {"url": "mqtts://broker.local:8883", "user": "me", "password": {"file": "/data/printbus/mqtt.password"}}
+    assert made.broker == {"uplinks": {"moonraker": uplink}}
+    assert made.secrets == {"mqtt.password": "hush"}
+    assert "hush" not in str([made.printer, made.broker, made.lost, made.other])
+    assert [line.partition(" (")[0] for line in made.lost] == ["[mqtt] client_id"]
+
+
+def test_a_broker_on_this_machine_keeps_its_port() -> None:
+    made = result({"mqtt": {"address": "localhost", "instance_name": "my printer"}})
+    assert made.broker["listeners"] == {"default": {"port": 1884}}
+    assert made.printer["instance"] == "my_printer"
+    assert len(made.other) == 2
+
+
+def test_a_secret_that_is_not_there_is_told_and_a_sudo_password_kept_in_a_file() -> None:
+    made = result(
+        {"machine": {"sudo_password": "{secrets.s.p}"}, "mqtt": {"address": "{secrets.no.no}"}}, s={"p": "root"}
+    )
+    assert made.printer["machine"] == {"sudo_password": {"file": "/data/printbus/sudo.password"}}
+    assert made.secrets == {"sudo.password": "root"}
+    assert made.lost == [
+        "[mqtt] address: the secret no.no is not in moonraker.secrets",
+        "[mqtt] address: is missing, so no broker is joined",
+    ]
+
+
+@pytest.mark.parametrize("text", ["", "x", "1.2.3.4\nprinter.local\n10.0.0.0/33\n10.0.0.0/8"])
+def test_of_a_list_only_what_is_wrong_is_left_out(text: str) -> None:
+    given = [line for line in text.splitlines() if line]
+    found, refused = fitted(BridgeSettings, {"trusted_clients": given})
+    good = [f"{line}/32" if "/" not in line else line for line in given if line in ("1.2.3.4", "10.0.0.0/8")]
+    assert found == {"trusted_clients": good}
+    assert len(refused) == len(given) - len(good)
