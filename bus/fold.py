@@ -7,20 +7,23 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from heapq import merge
+from itertools import chain
 from pathlib import Path
-from typing import Any, ClassVar, Final, Self, TypeVar
+from typing import Any, BinaryIO, ClassVar, Final, Self, TypeVar
 from uuid import UUID
 from zlib import crc32
 
 import orjson
 
 from .log import START, EventLog, Position, StoredEvent
-from .log_checkpoint import CHECKPOINT, whole_history
+from .log_checkpoint import CHECKPOINT, Read, whole_history, whole_stream
 
 log = logging.getLogger(__name__)
 
 PAGE: Final = 500  # events read at a time
 FIRST: Final = 1  # where a log begins of which nothing was dropped
+CHECK_BYTES: Final = 9  # of the first line of a snapshot: the CRC-32 of all behind it
+BLOCK: Final = 1 << 20  # bytes read at a time
 SNAPSHOT_EVERY: Final = 2000  # events of its streams between two snapshots of a fold
 SNAPSHOT_SECONDS: Final = 60.0  # at least, between two looks at which are due
 
@@ -53,14 +56,14 @@ class Fold(ABC):
     def restored(cls, state: Any) -> Self:
         """A fold with that state."""
 
-    def saved(self) -> Any:
-        """The state as a snapshot has it, where a large fold has a better way than its state."""
-        return self.state()
+    def saved(self) -> Iterable[bytes]:
+        """The state as lines of a snapshot, whatever happens to the fold until they are written."""
+        return map(orjson.dumps, (self.state(),))
 
     @classmethod
-    def revived(cls, saved: Any) -> Self:
-        """A fold as it was when it was saved."""
-        return cls.restored(saved)
+    def revived(cls, lines: Iterator[bytes]) -> Self:
+        """A fold made of such lines; each ends with a line feed."""
+        return cls.restored(orjson.loads(next(lines)))
 
 
 def upcast(event: StoredEvent) -> StoredEvent:
@@ -76,18 +79,15 @@ def upcast(event: StoredEvent) -> StoredEvent:
 
 def history(source: EventLog, streams: Iterable[str]) -> Iterator[StoredEvent]:
     """Everything that is known of some streams, in sequence, whatever of it was carried forward. Blocks."""
-    reads = [partial(source.read, stream=stream, limit=PAGE) for stream in sorted(streams)]
-    return merge(*map(whole_history, reads), key=_seq)
+    return merge(*map(whole_history, _reads(source, streams)), key=_seq)
+
+
+def _reads(source: EventLog, streams: Iterable[str]) -> list[Read]:
+    return [partial(source.read, stream=stream, limit=PAGE) for stream in sorted(streams)]
 
 
 def _seq(event: StoredEvent) -> Position:
     return event.seq
-
-
-def _after(source: EventLog, after: Position) -> Iterator[StoredEvent]:
-    while page := source.read(after, limit=PAGE):
-        yield from (event for event in page if event.type != CHECKPOINT)
-        after = page[-1].seq
 
 
 def advance(
@@ -97,15 +97,15 @@ def advance(
     for event in _events(source, fold.streams, after):
         if (until is not None and event.seq > until) or (before is not None and event.time > before):
             return
-        if event.stream in fold.streams:
-            fold.apply(upcast(event))
+        fold.apply(upcast(event))
 
 
 def _events(source: EventLog, streams: Iterable[str], after: Position) -> Iterator[StoredEvent]:
-    """What some streams need, and maybe more; from the start, what was carried forward is in its place."""
+    """What some streams have after a position, a page of each at a time; from the start, all that is known of them."""
     if after == START and source.boundaries()[0] > FIRST:
         return history(source, streams)
-    return _after(source, after)  # a page at a time: a long log does not have to fit into memory
+    each = (whole_stream(read, after) for read in _reads(source, streams))
+    return (event for event in merge(*each, key=_seq) if event.type != CHECKPOINT)
 
 
 def as_of(kind: type[Fold], source: EventLog, *, seq: Position | None = None, time: float | None = None) -> Any:
@@ -125,30 +125,36 @@ class Snapshots:
         self._folder = folder
         self._epoch = str(epoch)
 
-    def load(self, kind: type[Fold], head: Position) -> tuple[Fold, Position]:
-        """The fold as it was at its last snapshot, or empty where there is none that fits this log."""
+    def load(self, kind: type[Fold], first: Position, head: Position) -> tuple[Fold, Position]:
+        """The fold as it was at its last snapshot, or empty where none fits a log with these first and last events."""
         try:
-            content = self._path(kind).read_bytes()
-            body = memoryview(content)[8:]
-            if int(content[:8], 16) == crc32(body):
-                snapshot = orjson.loads(body)
-                if snapshot["epoch"] == self._epoch and snapshot["seq"] <= head:
-                    return kind.revived(snapshot["state"]), snapshot["seq"]
+            with self._path(kind).open("rb") as file:
+                check = int(next(file), 16)
+                if check == _checksum(file):
+                    file.seek(CHECK_BYTES)
+                    about = orjson.loads(next(file))
+                    if about["epoch"] == self._epoch and first - 1 <= about["seq"] <= head:
+                        return kind.revived(file), about["seq"]
         except FileNotFoundError:
             pass
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, StopIteration) as error:
             log.warning("the snapshot of %s is not used: %s", kind.name, error)
         return kind(), START
 
-    def save(self, kind: type[Fold], state: Any, seq: Position) -> None:
+    def save(self, kind: type[Fold], lines: Iterable[bytes], seq: Position) -> None:
         """Replaces a fold's snapshot; a failure costs time at the next start and nothing else."""
-        body = orjson.dumps({"epoch": self._epoch, "seq": seq, "state": state})
         path = self._path(kind)
         fresh = path.with_suffix(".new")
         try:
             self._folder.mkdir(exist_ok=True)
-            with fresh.open("wb") as file:
-                file.writelines((b"%08x" % crc32(body), body))
+            with fresh.open("w+b") as file:
+                file.write(b"%08x\n" % 0)
+                for line in chain((orjson.dumps({"epoch": self._epoch, "seq": seq}),), lines):
+                    file.write(line + b"\n")
+                file.seek(CHECK_BYTES)
+                check = _checksum(file)
+                file.seek(0)
+                file.write(b"%08x" % check)
                 file.flush()
                 os.fsync(file.fileno())
             fresh.replace(path)
@@ -157,6 +163,13 @@ class Snapshots:
 
     def _path(self, kind: type[Fold]) -> Path:
         return self._folder / f"{kind.name}.{kind.version}.snapshot"
+
+
+def _checksum(file: BinaryIO) -> int:
+    check = 0
+    while block := file.read(BLOCK):
+        check = crc32(block, check)
+    return check
 
 
 class Folds:
@@ -177,9 +190,10 @@ class Folds:
 
     def restore(self, head: Position) -> None:
         """Brings every fold to the head of the log. Blocks."""
+        first = self._source.boundaries()[0]
         behind: dict[Position, list[Fold]] = {}
         for name, kind in self._kinds.items():
-            self._folds[name], at = self._snapshots.load(kind, head)
+            self._folds[name], at = self._snapshots.load(kind, first, head)
             self._since[name] = 0
             behind.setdefault(at, []).append(self._folds[name])
         for at, folds in behind.items():

@@ -36,7 +36,7 @@ __all__ = [
 
 MAX_APPEND_BYTES: Final = 4 << 20
 """The encoded size an append may have; what is larger belongs into a file."""
-READ_BYTES: Final = 8 << 20
+READ_BYTES: Final = 2 << 20
 """Records that are read at once are not many more bytes than this."""
 COMMIT_BYTES: Final = 8 << 20
 """A transaction is closed when its records reach this size, so that a batch cannot outgrow a segment."""

@@ -119,7 +119,7 @@ def test_what_had_to_be_read_at_the_start_is_worth_a_snapshot(tmp_path: Path, mo
     assert (folds.due(), again.due()) == ([], [])
 
 
-@pytest.mark.parametrize("content", [b"", b"rubbish", b"00000000{}", b"deadbeef[1]"])
+@pytest.mark.parametrize("content", [b"", b"rubbish", b"00000000\n{}", b"deadbeef\n[1]\n", b"00000000\n"])
 def test_a_damaged_snapshot_is_not_used(tmp_path: Path, content: bytes) -> None:
     log = MemoryLog(Ticking())
     states = filled(log, [("a", "left")])
@@ -143,6 +143,24 @@ def test_a_snapshot_of_another_log_or_version_is_not_used(tmp_path: Path, monkey
     renewed = Folds(log, Snapshots(tmp_path, log.epoch), [Words])
     renewed.restore(log.head())
     assert renewed.state("words")["counts"] == {"a": 3}
+
+
+def test_a_snapshot_from_before_what_was_dropped_is_not_used(tmp_path: Path) -> None:
+    log = LmdbLog.open(tmp_path / "log", segment_bytes=64 << 10, reserve_bytes=0)
+    folds = Folds(log, Snapshots(tmp_path, log.epoch), [Words])
+    folds.restore(START)
+    said = [NewEvent("word.said.1", {"word": "a", "text": "x" * 200})] * 50
+    for _ in range(3):
+        log.append("left", said, append_id=uuid4())
+    folds.feed(log.read())
+    folds.save()
+    for _ in range(10):
+        log.append("left", said, append_id=uuid4())
+    assert log.trim(log.boundaries()[-1], {"left"}) > 150
+    again = Folds(log, Snapshots(tmp_path, log.epoch), [Words])
+    again.restore(log.head())
+    assert again.state("words")["counts"] == {"a": 650}
+    log.close()
 
 
 def test_old_versions_of_an_event_pass_their_upcasters(monkeypatch: pytest.MonkeyPatch) -> None:
