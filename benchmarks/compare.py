@@ -72,8 +72,11 @@ def _http(connections: int, path: str = "/server/info") -> Callable[[Side, float
     return _asked(lambda side, seconds: load.http(HOST, side.http, path, connections=connections, seconds=seconds))
 
 
-def _websocket(method: str = load.METHOD, params: object = None) -> Callable[[Side, float], Values]:
-    return _asked(lambda side, seconds: load.websocket(HOST, side.http, method, params, seconds=seconds))
+def _websocket(method: str = load.METHOD, params: object = None, in_flight: int = 1) -> Callable[[Side, float], Values]:
+    def asked(side: Side, seconds: float) -> Awaitable[Result]:
+        return load.websocket(HOST, side.http, method, params, in_flight=in_flight, seconds=seconds)
+
+    return _asked(asked)
 
 
 def _mqtt(in_flight: int, method: str = load.METHOD, params: object = None) -> Callable[[Side, float], Values]:
@@ -101,6 +104,29 @@ def _subscribe(side: Side, seconds: float) -> Values:
     return found.connected, found.updates, found.spread, found.cpu * 100
 
 
+def _settings(side: Side) -> None:
+    """Gives the database what the front end of one printer keeps there."""
+    panels = {f"panel{number}": {"open": True, "order": number} for number in range(20)}
+    item = {"namespace": "bench", "key": "view", "value": panels}
+    side.post("/server/database/item", item)
+
+
+SETTING = "/server/database/item?namespace=bench&key=view.panel7"
+DATABASE = (
+    Cell(
+        "database-http", _figures("database read over HTTP, 16 connections", 4.0), _http(16, SETTING), False, _settings
+    ),
+    Cell(
+        "database-write",
+        _figures("database writes, in sequence (Moonraker's are not durable)"),
+        _websocket("server.database.post_item", {"namespace": "bench", "key": "view.now", "value": {"open": True}}),
+    ),
+    Cell(
+        "database-burst",
+        _figures("database writes, 16 in flight (the same)", 1.0),
+        _websocket("server.database.post_item", {"namespace": "burst", "key": "k%(n)d", "value": {"open": True}}, 16),
+    ),
+)
 WANTED: dict[str, object] = {"objects": OBJECTS}
 REQUESTS = (
     Cell("http", _figures("HTTP /server/info, 1 connection"), _http(1)),
@@ -170,7 +196,7 @@ START = (
     Figure("start to first answer, fresh data", "s", 1.5, at_most=True),
     Figure("start to first answer, second start", "s", 1.5, at_most=True),
 )
-NAMES = ("start", "idle", *(cell.name for cell in (*REQUESTS, *FILES, OBJECTS_UPLOAD, SUBSCRIBE)))
+NAMES = ("start", "idle", *(cell.name for cell in (*REQUESTS, *DATABASE, *FILES, OBJECTS_UPLOAD, SUBSCRIBE)))
 
 
 class Others:
@@ -209,7 +235,7 @@ class Bench:
             servers.wait_for(self._printer)
             if "start" in wanted:
                 yield from self._starts()
-            yield from self._served(wanted, (*REQUESTS, *FILES, SUBSCRIBE))
+            yield from self._served(wanted, (*REQUESTS, *DATABASE, *FILES, SUBSCRIBE))
             yield from self._served([name for name in wanted if name != "idle"], (OBJECTS_UPLOAD,), objects=True)
 
     def _served(self, wanted: Sequence[str], known: Sequence[Cell], *, objects: bool = False) -> Iterator[Row]:

@@ -191,7 +191,7 @@ class WebSocketClient(Client):
 
     def request(self, number: int) -> bytes:
         """A masked text frame."""
-        return _masked(TEXT, self._text % number)
+        return _masked(TEXT, self._text % {b"n": number})
 
     def take(self, data: bytes) -> bytes:
         """Frames, after the answer to the handshake."""
@@ -244,7 +244,7 @@ class MqttClient(Client):
 
     def request(self, number: int) -> bytes:
         """A PUBLISH."""
-        body = self._call % number
+        body = self._call % {b"n": number}
         if not self._qos:
             return _packet(0x30, self._topic + body)
         return _packet(0x32, self._topic + pack(">H", number % 65535 + 1) + body)
@@ -283,11 +283,11 @@ def _masked(first: int, payload: bytes) -> bytes:
 
 
 def call_text(method: str, params: object) -> bytes:
-    """A JSON-RPC request with a place for its id."""
+    """A JSON-RPC request with a place for its id, whose number may be in the params, too: `%(n)d`."""
     return (
-        json.dumps({"jsonrpc": "2.0", "method": method, "params": params or {}, "id": "%d"})
+        json.dumps({"jsonrpc": "2.0", "method": method, "params": params or {}, "id": "%(n)d"})
         .encode()
-        .replace(b'"%d"', b"%d")
+        .replace(b'"%(n)d"', b"%(n)d")
     )
 
 

@@ -75,6 +75,12 @@ class Side:
         with urlopen(request) as answer:  # noqa: S310
             return json.load(answer)["result"]
 
+    def post(self, path: str, value: object) -> None:
+        """A request over HTTP with a body; raises HTTPError."""
+        body, headers = json.dumps(value).encode(), {"Content-Type": "application/json"}
+        with urlopen(Request(f"http://{HOST}:{self.http}{path}", body, headers)):
+            pass
+
     def state(self) -> str:
         """Klipper's state as this server sees it."""
         return str(self.ask("/server/info")["klippy_state"])
