@@ -1,7 +1,8 @@
-"""In whose name an agent calls for what somebody has configured, and how far that goes."""
+"""In whose name an agent calls, for what somebody has configured or has asked it for, and how far that goes."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator
 
@@ -23,11 +24,15 @@ Permissions = Annotated[frozenset[Permission], AfterValidator(_ours)]
 
 @dataclass(frozen=True, slots=True)
 class Mandate:
-    """On whose behalf calls are made - the record of commands shows that name - and what they may do."""
+    """On whose behalf calls are made - the record of commands shows that name - and what they may do.
+
+    With an `actor` (as events keep it) the record shows that one, who has asked the agent for what it now does.
+    """
 
     name: str
     permissions: frozenset[Permission] = EVERYTHING
+    actor: Mapping[str, Any] | None = None
 
     def as_json(self) -> bytes:
         """The form in which it goes with a request."""
-        return dumps({"name": self.name, "permissions": sorted(self.permissions)})
+        return dumps({"name": self.name, "permissions": sorted(self.permissions), "actor": self.actor})

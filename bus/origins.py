@@ -72,8 +72,9 @@ class Origins:
         return Origin(actor, origin.client, origin.send, connection=connection)
 
     def mandated(self, origin: Origin, mandate: dict[str, Any]) -> Origin:
-        """What an agent asks for in the name of something that was configured: no more than that may."""
-        actor = Actor(None, TEMPLATE, f"{origin.client}/{mandate['name']}")
+        """What an agent asks for in the name of somebody, or of what was configured: no more than that may."""
+        who = mandate.get("actor")
+        actor = Actor(**who) if who else Actor(None, TEMPLATE, f"{origin.client}/{mandate['name']}")
         return Origin(actor, origin.client, origin.send, may=frozenset(mandate["permissions"]))
 
     def announced(self, client: str, news: dict[str, Any]) -> None:

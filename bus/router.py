@@ -32,7 +32,7 @@ from .identity import EVERYTHING, Kind
 from .log import StoredEvent
 from .message import Message
 from .once import Once
-from .origins import TEMPLATE, Answer, Origin, Origins
+from .origins import Answer, Origin, Origins
 from .pending import Flow, Pending
 from .ports import LocalPort, Port, RemotePort
 from .session import LocalSession
@@ -240,12 +240,13 @@ class Router:
     def _accept(self, name: str, params: dict[str, Any], origin: Origin) -> tuple[Call, Port]:
         row = self.methods.find(name)
         port = None if row is None else self.ports.get(row.owner)
-        if not self._over_mqtt and origin.actor.transport.startswith(("mqtt", "uplink:")):
+        mandated = origin.may is not None
+        if not self._over_mqtt and not mandated and origin.actor.transport.startswith(("mqtt", "uplink:")):
             raise MethodNotFound("No methods are offered over MQTT: 'enable_moonraker_api' is switched off")
         if row is None or port is None or (row.needs is Permission.AGENT and not origin.agent):
             raise MethodNotFound("Method not found")
         self._require(row, name, origin)
-        if row.flags.connection and origin.connection is None and origin.actor.transport in ("http", TEMPLATE):
+        if row.flags.connection and origin.connection is None and (mandated or origin.actor.transport == "http"):
             raise MethodNotFound(f"{name} needs a connection that stays")
         if row.flags.secret and origin.shared:
             raise Forbidden(f"{name} is refused on a topic that others can read; use a private one")

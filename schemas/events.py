@@ -8,6 +8,7 @@ from pydantic import Field
 from .announcements import News
 from .base import Model
 from .history import AuxiliaryTotal, Measured, Status, Totals
+from .job_queue import WaitingJob
 from .webcams import Webcam
 
 
@@ -250,6 +251,62 @@ class LoginFailed(Model):
     how: str
 
 
+class QueueAdded(Model):
+    """Files wait at the end of the queue."""
+
+    jobs: list[WaitingJob]
+    reset: bool = Field(description="Whether what had waited was taken out.")
+
+
+class QueueJobs(Model):
+    """Jobs have left the queue."""
+
+    job_ids: list[str]
+
+
+class QueueJob(Model):
+    """One job of the queue."""
+
+    job_id: str
+
+
+class PrintStats(Model):
+    """Klipper's print_stats, as far as it tells one print from another."""
+
+    state: str | None
+    filename: str | None
+    total_duration: float | None
+
+
+class QueueStarting(QueueJob):
+    """One job of the queue, and what Klipper had printed before."""
+
+    seen: PrintStats
+
+
+class Scheduled(Model):
+    """Files will be added at a time, or whenever a cron expression says."""
+
+    schedule_id: str
+    filenames: list[str]
+    at: float | None
+    cron: str | None
+    time_added: float
+
+
+class OfSchedule(Model):
+    """A schedule."""
+
+    schedule_id: str
+
+
+class Ran(OfSchedule):
+    """A schedule was due."""
+
+    time: float
+    missed: bool = Field(description="Nothing was added: it was too late, or no file was there any more.")
+
+
 class Once(Model):
     """What tells a repeated request from a new one: its UUID, or `mqtt_timestamp` and a digest of the message."""
 
@@ -348,6 +405,15 @@ EVENTS = {
         EventType("key.revoked.1", "access", KeyName, "An API key is void."),
         EventType("login.succeeded.1", "logins", LoginSucceeded, "Somebody has logged in."),
         EventType("login.failed.1", "logins", LoginFailed, "Somebody has tried to, in vain."),
+        EventType("queue.added.1", "queue", QueueAdded, "Files were queued."),
+        EventType("queue.removed.1", "queue", QueueJobs, "Jobs were taken out of the queue."),
+        EventType("queue.jumped.1", "queue", QueueJob, "A job went to the front of the queue."),
+        EventType("queue.starting.1", "queue", QueueStarting, "Klipper is asked to print a job of the queue."),
+        EventType("queue.not_started.1", "queue", QueueJob, "Klipper did not; the job goes on waiting."),
+        EventType("queue.loaded.1", "queue", QueueJob, "Klipper does; the job has left the queue."),
+        EventType("queue.scheduled.1", "queue", Scheduled, "A start was scheduled."),
+        EventType("queue.unscheduled.1", "queue", OfSchedule, "A schedule was ended."),
+        EventType("queue.ran.1", "queue", Ran, "A schedule was due; one for a single time is over."),
         EventType("command.accepted.1", "commands", Accepted, "Somebody asked for a change, and was let."),
         EventType("command.ended.1", "commands", Finished, "The change was made, or failed."),
         EventType("device.plugged.1", "devices", Device, "A USB device, serial port or camera has come."),

@@ -262,7 +262,36 @@ _TOTALS = {
 }
 _VALUE = {"namespace": "mainsail", "key": "view.darkmode", "value": True}
 _BACKUP = {"backup_path": "/home/pi/printer_data/backup/database/before-update.db"}
+_QUEUE = {
+    "queued_jobs": [
+        {
+            "filename": "parts/benchy.gcode",
+            "job_id": "5AD0A1B2C3D4E5F6",
+            "time_added": 1760000000.25,
+            "time_in_queue": 21.9,
+        }
+    ],
+    "queue_state": "paused",
+}
+_SCHEDULE = {
+    "schedule_id": "0F1E2D3C4B5A6978",
+    "filenames": ["parts/benchy.gcode"],
+    "at": None,
+    "cron": "0 22 * * 1-5",
+    "next_run": 1760047200.0,
+}
 EXAMPLES: Mapping[str, Example] = {
+    "server.job_queue.status": Example(result=_QUEUE),
+    "server.job_queue.post_job": Example({"filenames": ["parts/benchy.gcode"]}, _QUEUE),
+    "server.job_queue.delete_job": Example({"job_ids": ["5AD0A1B2C3D4E5F6"]}, {**_QUEUE, "queued_jobs": []}),
+    "server.job_queue.pause": Example(result=_QUEUE),
+    "server.job_queue.start": Example(result={**_QUEUE, "queue_state": "loading"}),
+    "server.job_queue.jump": Example({"job_id": "5AD0A1B2C3D4E5F6"}, _QUEUE),
+    "server.job_queue.schedule": Example(
+        {"filenames": ["parts/benchy.gcode"], "cron": "0 22 * * 1-5"}, {"schedule": _SCHEDULE}
+    ),
+    "server.job_queue.schedules": Example(result={"schedules": [_SCHEDULE]}),
+    "server.job_queue.unschedule": Example({"schedule_id": "0F1E2D3C4B5A6978"}, {"schedule_id": "0F1E2D3C4B5A6978"}),
     "server.history.list": Example({"limit": 1, "status": ["completed"]}, {"count": 1, "jobs": [_JOB]}),
     "server.history.get_job": Example({"uid": "00001F"}, {"job": _JOB}),
     "server.history.totals": Example({"since": 1760000000}, {"job_totals": _TOTALS, "auxiliary_totals": []}),

@@ -10,7 +10,8 @@ from bus.agent import Agent, Bus, Call, Host, Raw, implements
 from bus.clock import SYSTEM, Clock
 from bus.envelope import dumps, loads
 from bus.errors import BusError, InvalidParams
-from schemas import NoParams, files, printer
+from bus.mandate import Mandate
+from schemas import NoParams, files, job_queue, printer
 from schemas.gcode_metadata import GcodeMetadata
 
 from . import changes, mounts
@@ -362,8 +363,10 @@ class FileStore(Agent):
             await self._transfers.end_upload(params.id)
         answer = await self._answer(call, done, metadata)
         if target.root.name == files.GCODES:
-            started = params.print and await self._start_print(target)
-            answer |= {"print_started": started, "print_queued": False}
+            mandate = Mandate("upload", actor=call.actor.as_dict())
+            started = params.print and await self._start_print(target, mandate)
+            queued = params.print and not started and await self._queue(target, mandate)
+            answer |= {"print_started": started, "print_queued": queued}
         return _raw(answer)
 
     async def _prepared(self, upload: Upload, named: Location) -> GcodeMetadata | None:
@@ -409,14 +412,25 @@ class FileStore(Agent):
             raise InvalidParams("The file needs a name")
         return folder, target
 
-    async def _start_print(self, target: Location) -> bool:
+    async def _start_print(self, target: Location, mandate: Mandate) -> bool:
         """Whether a print has begun; what keeps it from that is no error here."""
         if await self._loaded() is not None:
             return False
         try:
-            await self.bus.call(printer.PRINT_START.name, {"filename": target.path})
+            await self.bus.call(printer.PRINT_START.name, {"filename": target.path}, mandate=mandate)
         except BusError as error:
             log.info("%s is not printed yet: %s", target.path, error)
+            return False
+        return True
+
+    async def _queue(self, target: Location, mandate: Mandate) -> bool:
+        """Whether it waits for its turn, where that is wanted."""
+        if not self.settings.queue_gcode_uploads:
+            return False
+        try:
+            await self.bus.call(job_queue.ADD.name, {"filenames": [target.path]}, mandate=mandate)
+        except BusError as error:
+            log.warning("%s is not queued: %s", target.path, error)
             return False
         return True
 

@@ -35,5 +35,8 @@ class FileStoreSettings(Settings):
     rescan_interval: float = Field(
         30.0, ge=1, le=86_400, description="Seconds between looks at roots and folders that cannot be observed."
     )
+    queue_gcode_uploads: bool = Field(
+        False, description="Whether an upload that is to be printed waits in the job queue while it cannot be."
+    )
     enable_object_processing: bool = Field(False, description="Whether objects in gcode can be excluded from a print.")
     metadata_timeout: float = Field(20.0, gt=0, le=3600, description="Seconds that reading metadata may take.")

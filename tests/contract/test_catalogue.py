@@ -30,6 +30,7 @@ NOTIFICATIONS = {entry["name"] for entry in json.loads((DATA / "notifications.js
 # What the reference has not, or not as a method of its own.
 OURS = {"events.read", "events.state", "events.append", "rpc.discover"}
 OURS |= {"server.history.export", "server.database.history"}
+OURS |= {f"server.job_queue.{name}" for name in ("schedule", "schedules", "unschedule")}
 OURS |= {"klippy.tunnel.open", "printer.bed_mesh.dump_mesh"}
 OURS |= {
     f"files.{name}"
@@ -62,6 +63,7 @@ Json = dict[str, Any]
 Ask = Callable[[str, Json], Json]
 
 LATEST_JOB = "@job"  # stands for the id of the job that began last
+FIRST_QUEUED, FIRST_SCHEDULE = "@queued", "@schedule"  # for those of the first that waits, and of the first schedule
 
 # Valid input per method, in an order in which the printer bears it.
 VALID: dict[str, Json] = {
@@ -156,6 +158,15 @@ VALID: dict[str, Json] = {
     "printer.print.resume": {},
     "printer.print.cancel": {},
     "printer.pause_resume.cancel": {},
+    "server.job_queue.post_job": {"filenames": "demo.gcode, demo.gcode", "reset": True},
+    "server.job_queue.status": {},
+    "server.job_queue.jump": {"job_id": FIRST_QUEUED},
+    "server.job_queue.schedule": {"filenames": "demo.gcode", "cron": "30 4 1 1 *"},
+    "server.job_queue.schedules": {},
+    "server.job_queue.unschedule": {"schedule_id": FIRST_SCHEDULE},
+    "server.job_queue.pause": {},
+    "server.job_queue.delete_job": {"all": True},
+    "server.job_queue.start": {},
     "printer.emergency_stop": {},
     "printer.firmware_restart": {},
     "printer.restart": {},
@@ -324,6 +335,23 @@ INVALID: list[tuple[str, Json, int]] = [
     ("server.webcams.delete_item", {"name": "nosuch"}, -32601),
     ("server.webcams.test", {}, 400),
     ("server.webcams.test", {"name": "nosuch"}, -32601),
+    ("server.job_queue.post_job", {}, 400),
+    ("server.job_queue.post_job", {"filenames": 5}, 400),
+    ("server.job_queue.post_job", {"filenames": ""}, 400),
+    ("server.job_queue.post_job", {"filenames": "demo.gcode,missing.gcode"}, 400),
+    ("server.job_queue.post_job", {"filenames": "demo.gcode", "reset": "maybe"}, 400),
+    ("server.job_queue.delete_job", {}, 400),
+    ("server.job_queue.delete_job", {"all": "maybe"}, 400),
+    ("server.job_queue.jump", {}, 400),
+    ("server.job_queue.jump", {"job_id": "0000000000000000"}, 400),
+    ("server.job_queue.schedule", {"filenames": "demo.gcode"}, 400),
+    ("server.job_queue.schedule", {"filenames": "demo.gcode", "at": 5}, 400),
+    ("server.job_queue.schedule", {"filenames": "demo.gcode", "at": 4e9, "cron": "0 4 * * *"}, 400),
+    ("server.job_queue.schedule", {"filenames": "demo.gcode", "cron": "soon"}, 400),
+    ("server.job_queue.schedule", {"filenames": "demo.gcode", "cron": "61 4 * * *"}, 400),
+    ("server.job_queue.schedule", {"filenames": "missing.gcode", "at": 4e9}, 400),
+    ("server.job_queue.unschedule", {}, 400),
+    ("server.job_queue.unschedule", {"schedule_id": "nosuch"}, -32601),
     ("server.history.list", {"limit": "abc"}, 400),
     ("server.history.list", {"order": "sideways"}, 400),
     ("server.history.list", {"since": "nan"}, 400),
@@ -590,6 +618,17 @@ def fits(row: AnyMethod, result: Any) -> None:
     TypeAdapter(row.result).validate_python(result)
 
 
+def meant(ask: Ask, value: Any) -> Any:
+    """A param, with the id that it stands for."""
+    if value == LATEST_JOB:
+        return ask("server.history.list", {"limit": 1})["result"]["jobs"][0]["job_id"]
+    if value == FIRST_QUEUED:
+        return ask("server.job_queue.status", {})["result"]["queued_jobs"][0]["job_id"]
+    if value == FIRST_SCHEDULE:
+        return ask("server.job_queue.schedules", {})["result"]["schedules"][0]["schedule_id"]
+    return value
+
+
 @pytest.mark.parametrize("transport", sorted(TRANSPORTS))
 def test_valid_input_gives_a_result_that_fits_the_schema(
     program: Program, connections: Connections, transport: str
@@ -602,11 +641,9 @@ def test_valid_input_gives_a_result_that_fits_the_schema(
             continue
         if transport == "jsonrpc" and row.flags.connection:
             continue
-        if LATEST_JOB in params.values():
-            (job,) = ask("server.history.list", {"limit": 1})["result"]["jobs"]
-            params = {key: job["job_id"] for key in params}
+        given = {key: meant(ask, value) for key, value in params.items()}
         head = ask("events.read", {})["result"]["head"]
-        answer = ask(name, params)
+        answer = ask(name, given)
         assert "result" in answer, (name, answer)
         fits(row, answer["result"])
         if name in LEADS_TO:

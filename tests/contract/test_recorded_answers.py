@@ -80,7 +80,7 @@ def over_websocket(where: Addresses) -> Iterator[Ask]:
 BY = TRANSPORTS | {"websocket": over_websocket}
 
 
-@pytest.mark.parametrize("area", ["printer", "history", "database"])
+@pytest.mark.parametrize("area", ["printer", "history", "database", "job_queue"])
 @pytest.mark.parametrize("transport", ["websocket", "mqtt", "unix"])
 def test_requests_are_answered_as_recorded(where: Addresses, transport: str, area: str) -> None:
     with contextmanager(BY[transport])(where) as ask:

@@ -26,6 +26,7 @@ HOMES = {
     "aiomqtt": "bus/client.py",
     "amqtt": "bus/broker.py",
     "apprise": "agents/notifiers/sender.py",
+    "apscheduler": "bus/schedule.py",
     "gpiod": "agents/buttons/gpio.py",
     "jinja2": "bus/templates.py",
     "argon2": "bus/passwords.py",

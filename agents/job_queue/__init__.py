@@ -1,0 +1,5 @@
+"""The job queue agent."""
+
+from .agent import JobQueue
+
+__all__ = ["JobQueue"]
