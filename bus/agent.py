@@ -50,12 +50,16 @@ class Actor:
 
     @classmethod
     def from_dict(cls, said: Mapping[str, Any]) -> "Actor":
-        """Whom a bridge names; somebody of no kind is nobody."""
+        """Whom a request names; somebody of no kind is nobody."""
         return cls(said.get("user"), str(said["transport"]), str(said["client"]), Kind(said.get("kind", Kind.NOBODY)))
 
     def as_dict(self) -> dict[str, Any]:
         """The form that events keep."""
         return {"user": self.user, "transport": self.transport, "client": self.client}
+
+    def as_said(self) -> dict[str, Any]:
+        """The form that requests carry."""
+        return {**self.as_dict(), "kind": self.kind}
 
 
 SYSTEM = Actor(None, "bus", "printbus")

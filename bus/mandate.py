@@ -26,13 +26,15 @@ Permissions = Annotated[frozenset[Permission], AfterValidator(_ours)]
 class Mandate:
     """On whose behalf calls are made - the record of commands shows that name - and what they may do.
 
-    With an `actor` (as events keep it) the record shows that one, who has asked the agent for what it now does.
+    With an `actor` (as events or requests keep it) the record shows that one, who has asked the agent for what it now
+    does; without `permissions` they may what the actor may.
     """
 
     name: str
-    permissions: frozenset[Permission] = EVERYTHING
+    permissions: frozenset[Permission] | None = EVERYTHING
     actor: Mapping[str, Any] | None = None
 
     def as_json(self) -> bytes:
         """The form in which it goes with a request."""
-        return dumps({"name": self.name, "permissions": sorted(self.permissions), "actor": self.actor})
+        may = None if self.permissions is None else sorted(self.permissions)
+        return dumps({"name": self.name, "permissions": may, "actor": self.actor})

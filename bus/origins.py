@@ -73,9 +73,9 @@ class Origins:
 
     def mandated(self, origin: Origin, mandate: dict[str, Any]) -> Origin:
         """What an agent asks for in the name of somebody, or of what was configured: no more than that may."""
-        who = mandate.get("actor")
-        actor = Actor(**who) if who else Actor(None, TEMPLATE, f"{origin.client}/{mandate['name']}")
-        return Origin(actor, origin.client, origin.send, may=frozenset(mandate["permissions"]))
+        who, may = mandate.get("actor"), mandate["permissions"]
+        actor = Actor.from_dict(who) if who else Actor(None, TEMPLATE, f"{origin.client}/{mandate['name']}")
+        return Origin(actor, origin.client, origin.send, may=None if may is None else frozenset(may))
 
     def announced(self, client: str, news: dict[str, Any]) -> None:
         """A bridge says that a client of its own opened or closed."""

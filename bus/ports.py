@@ -77,7 +77,7 @@ def _request(number: int, call: Call) -> bytes:
         "method": call.name,
         "params": call.raw,
         "id": number,
-        "actor": call.actor.as_dict(),
+        "actor": call.actor.as_said(),
         "client": call.client,
     }
     if call.connection is not None:

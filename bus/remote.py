@@ -170,7 +170,7 @@ class RemoteAgent:
         request = loads(message.payload)
         name, params = request["method"], request["params"]
         row = METHODS.find(name) or METHODS[name]
-        call = Call(row, row.params.model_validate(params), Actor(**request["actor"]), None, params, asked=name)
+        call = Call(row, row.params.model_validate(params), Actor.from_dict(request["actor"]), None, params, asked=name)
         call.connection = connection_of(request, call)
         call.client = request["client"]
         request_id = b"%d" % request["id"]

@@ -363,7 +363,7 @@ class FileStore(Agent):
             await self._transfers.end_upload(params.id)
         answer = await self._answer(call, done, metadata)
         if target.root.name == files.GCODES:
-            mandate = Mandate("upload", actor=call.actor.as_dict())
+            mandate = Mandate("upload", None, call.actor.as_said())  # who may upload may not always print
             started = params.print and await self._start_print(target, mandate)
             queued = params.print and not started and await self._queue(target, mandate)
             answer |= {"print_started": started, "print_queued": queued}
