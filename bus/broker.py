@@ -3,25 +3,17 @@
 import asyncio
 import logging
 import ssl
-from functools import partial
-from http import HTTPStatus
 from types import TracebackType
 from typing import Self
 
 import amqtt.broker
-import websockets.asyncio.server as websockets
 from amqtt.contexts import BrokerConfig, ListenerConfig, ListenerType
-from websockets.exceptions import ConnectionClosed
-from websockets.http11 import Request, Response
-from websockets.typing import Subprotocol
 
 from .access import Authenticator
-from .errors import Forbidden
 from .exchange import Exchange
 from .listeners import BrokerSettings, Listener
-from .sockets import SocketProtocol, notice_dead_peers, tls_of
-from .web_pages import WebPages, is_loopback
-from .websocket import PACKETS_PER_MESSAGE, SUBPROTOCOL, carry
+from .sockets import SocketProtocol, notice_dead_peers
+from .websocket_listener import WebsocketServer, serve_websockets
 
 # amqtt wants a listener of this name, from which the others inherit; one without an address is not started.
 TEMPLATE = "default"
@@ -81,12 +73,12 @@ class Broker(amqtt.broker.Broker):  # type: ignore[misc]  # amqtt is not marked 
         address: str | None,
         port: int,
         ssl_context: ssl.SSLContext | None,
-    ) -> asyncio.Server | websockets.Server:
+    ) -> asyncio.Server | WebsocketServer:
         listener = self._settings.listeners[_name(listener_name)]
         if ssl_context is not None:
             ssl_context.verify_mode = _verification(listener)
         if listener_type == ListenerType.WS:
-            return await self._serve_websockets(listener, ssl_context)
+            return await serve_websockets(self._exchange, self._authenticator, listener, ssl_context)
         server = await self._exchange.loop.create_server(
             self._accept,
             listener.host,
@@ -102,26 +94,6 @@ class Broker(amqtt.broker.Broker):  # type: ignore[misc]  # amqtt is not marked 
     def _accept(self) -> SocketProtocol:
         return SocketProtocol(self._exchange, self._authenticator)
 
-    async def _serve_websockets(self, listener: Listener, context: ssl.SSLContext | None) -> websockets.Server:
-        pages = WebPages(listener.origins, listener.hosts, is_loopback)
-        return await websockets.serve(
-            self._on_websocket,
-            listener.host,
-            listener.port,
-            ssl=context,
-            subprotocols=[Subprotocol(SUBPROTOCOL)],
-            compression=None,
-            max_size=PACKETS_PER_MESSAGE * self._exchange.limits.packet_bytes,
-            open_timeout=self._exchange.limits.first_packet_seconds,
-            ping_interval=None,
-            process_request=partial(_judge, pages),
-        )
-
-    async def _on_websocket(self, websocket: websockets.ServerConnection) -> None:
-        peer = websocket.remote_address
-        address = peer[0] if isinstance(peer, tuple) else ""
-        await carry(self._exchange, self._authenticator, _Wire(websocket), address, tls_of(websocket.transport))
-
     async def _start_unix_listeners(self) -> None:
         for listener in self._settings.listeners.values():
             if listener.path is not None:
@@ -134,39 +106,6 @@ class Broker(amqtt.broker.Broker):  # type: ignore[misc]  # amqtt is not marked 
 
     async def _session_monitor(self) -> None:
         """Sessions are the exchange's; amqtt has none to expire."""
-
-
-def _judge(pages: WebPages, websocket: websockets.ServerConnection, request: Request) -> Response | None:
-    """Refuses what a foreign web page opens."""
-    names = ((name, request.headers.get_all(name)) for name in ("Host", "Origin"))
-    try:
-        pages.check_socket({name.lower().encode(): ", ".join(found).encode() for name, found in names if found})
-    except Forbidden as refused:
-        return websocket.respond(HTTPStatus.FORBIDDEN, f"{refused.message}\n")
-    return None
-
-
-class _Wire:
-    """A websocket of the websockets library."""
-
-    def __init__(self, websocket: websockets.ServerConnection) -> None:
-        self._websocket = websocket
-
-    async def receive(self) -> bytes | None:
-        try:
-            data = await self._websocket.recv()
-        except ConnectionClosed:
-            return None
-        return data if isinstance(data, bytes) else None
-
-    async def send(self, data: bytes) -> None:
-        try:
-            await self._websocket.send(data)
-        except ConnectionClosed as error:
-            raise ConnectionError from error
-
-    async def close(self) -> None:
-        await self._websocket.close()
 
 
 def _verification(listener: Listener) -> ssl.VerifyMode:

@@ -1,10 +1,11 @@
-"""Reads documents over HTTP and HTTPS, each in a thread of its own with a deadline; no other scheme is followed."""
+"""Asks over HTTP and HTTPS, each time in a thread of its own with a deadline; no other scheme is followed."""
 
 import asyncio
 import base64
 from collections.abc import Callable
 from contextlib import suppress
-from http.client import HTTPException, HTTPResponse
+from dataclasses import dataclass
+from http.client import HTTPException, HTTPResponse, IncompleteRead
 from threading import BoundedSemaphore, Thread
 from typing import TypeVar
 from urllib.error import HTTPError
@@ -25,14 +26,8 @@ T = TypeVar("T")
 
 MAX_THREADS = 8  # one is busy for longer than its deadline where a server sends a byte at a time
 AGENT = "printbus"
-HANDLERS = (  # those of urlopen, without files, FTP and data
-    UnknownHandler,
-    HTTPHandler,
-    HTTPSHandler,
-    HTTPDefaultErrorHandler,
-    HTTPRedirectHandler,
-    HTTPErrorProcessor,
-)
+TRANSPORTS = (UnknownHandler, HTTPHandler, HTTPSHandler)  # those of urlopen, without files, FTP and data
+FOLLOWING = (HTTPDefaultErrorHandler, HTTPRedirectHandler, HTTPErrorProcessor)
 
 _free = BoundedSemaphore(MAX_THREADS)
 
@@ -41,8 +36,22 @@ class Unreachable(Exception):
     """There was no answer that could be used; the text says why and holds nothing of the address."""
 
 
-async def fetch(url: str, take: Callable[[HTTPResponse], T], timeout: float, *, proxies: bool = True) -> T:
-    """What `take` makes of the answer of a GET, in the thread; raises Unreachable.
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A request; a `plain` one takes any answer as it is, errors and redirections too, and follows nothing."""
+
+    verb: str = "GET"
+    json: bytes | None = None  # the body
+    plain: bool = False
+
+
+GET = Ask()
+
+
+async def fetch(
+    url: str, take: Callable[[HTTPResponse], T], timeout: float, *, proxies: bool = True, ask: Ask = GET
+) -> T:
+    """What `take` makes of the answer, in the thread; raises Unreachable.
 
     The threads do not keep the program from ending: a name server that is silent cannot hold up a stop.
     """
@@ -53,7 +62,7 @@ async def fetch(url: str, take: Callable[[HTTPResponse], T], timeout: float, *, 
 
     def work() -> None:
         try:
-            settle, value = answer.set_result, _get(url, take, timeout, proxies)
+            settle, value = answer.set_result, _answered(url, take, timeout, proxies, ask)
         except Exception as error:
             settle, value = answer.set_exception, error  # type: ignore[assignment]
         finally:
@@ -72,36 +81,39 @@ async def fetch(url: str, take: Callable[[HTTPResponse], T], timeout: float, *, 
 
 
 def body(response: HTTPResponse, limit: int) -> bytes:
-    """The whole body; raises ValueError where it is larger than the limit, in bytes."""
+    """The whole body; raises ValueError where it is larger than the limit, in bytes, and IncompleteRead."""
     found = response.read(limit + 1)
     if len(found) > limit:
         raise ValueError(f"the answer is larger than {limit} bytes")
+    if response.length:
+        raise IncompleteRead(found, response.length)
     return found
 
 
-def _get(url: str, take: Callable[[HTTPResponse], T], timeout: float, proxies: bool) -> T:
+def _answered(url: str, take: Callable[[HTTPResponse], T], timeout: float, proxies: bool, ask: Ask) -> T:
     try:
-        with _opener(proxies).open(_request(url), timeout=timeout) as answer:
+        with _opener(proxies, ask).open(_request(url, ask), timeout=timeout) as answer:
             return take(answer)
     except HTTPError as error:
         error.close()
         raise
 
 
-def _request(url: str) -> Request:
+def _request(url: str, ask: Ask) -> Request:
     """Name and password of an address go where HTTP has them, and not along with a redirection."""
     parts = urlsplit(url)
     bare = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
-    request = Request(bare, headers={"User-Agent": AGENT})  # noqa: S310 - the opener knows http and https only
+    headers = {"User-Agent": AGENT} | ({} if ask.json is None else {"Content-Type": "application/json"})
+    request = Request(bare, ask.json, headers, method=ask.verb)  # noqa: S310 - the opener knows http and https only
     if parts.username is not None:
         login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
         request.add_unredirected_header("Authorization", f"Basic {base64.b64encode(login.encode()).decode()}")
     return request
 
 
-def _opener(proxies: bool) -> OpenerDirector:
+def _opener(proxies: bool, ask: Ask) -> OpenerDirector:
     opener = OpenerDirector()
-    for kind in HANDLERS:
+    for kind in (*TRANSPORTS, *(() if ask.plain else FOLLOWING)):
         opener.add_handler(kind())
     opener.add_handler(ProxyHandler(None if proxies else {}))
     return opener

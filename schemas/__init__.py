@@ -20,6 +20,7 @@ from . import (
     sensors,
     server,
     services,
+    spoolman,
     webcams,
 )
 from .base import AnyMethod, Arguments, Flags, Method, Model, NoParams, Notification, Params, Permission, Table, table
@@ -44,6 +45,7 @@ NAMESPACES = (
     sensors,
     server,
     services,
+    spoolman,
     webcams,
 )
 METHODS = table(*NAMESPACES)
@@ -80,6 +82,7 @@ __all__ = [
     "sensors",
     "server",
     "services",
+    "spoolman",
     "table",
     "webcams",
 ]

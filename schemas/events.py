@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from . import spoolman
 from .announcements import News
 from .base import Model
 from .history import AuxiliaryTotal, Measured, Status, Totals
@@ -414,6 +415,12 @@ EVENTS = {
         EventType("queue.scheduled.1", "queue", Scheduled, "A start was scheduled."),
         EventType("queue.unscheduled.1", "queue", OfSchedule, "A schedule was ended."),
         EventType("queue.ran.1", "queue", Ran, "A schedule was due; one for a single time is over."),
+        EventType("spool.selected.1", "spoolman", spoolman.Selected, "Another spool is in use, or none."),
+        EventType("spool.used.1", "spoolman", spoolman.Used, "Filament was drawn from the spool in use."),
+        EventType("report.sent.1", "spoolman", spoolman.Sent, "Spoolman is about to be told of all that waits."),
+        EventType("report.taken.1", "spoolman", spoolman.Spool, "Spoolman has it."),
+        EventType("report.returned.1", "spoolman", spoolman.Spool, "Spoolman has it not: it waits again."),
+        EventType("report.dropped.1", "spoolman", spoolman.Dropped, "What waits for a spool is given up."),
         EventType("command.accepted.1", "commands", Accepted, "Somebody asked for a change, and was let."),
         EventType("command.ended.1", "commands", Finished, "The change was made, or failed."),
         EventType("device.plugged.1", "devices", Device, "A USB device, serial port or camera has come."),

@@ -443,6 +443,23 @@ EXAMPLES: Mapping[str, Example] = {
     "debug.notifiers.test": Example(
         {"name": "phone"}, {"status": "success", "stats": {"filename": "demo.gcode", "state": "complete"}}
     ),
+    "server.spoolman.status": Example(
+        result={
+            "spoolman_connected": True,
+            "pending_reports": [{"spool_id": 1, "filament_used": 10.5}],
+            "spool_id": 2,
+        }
+    ),
+    "server.spoolman.get_spool_id": Example(result={"spool_id": 2}),
+    "server.spoolman.post_spool_id": Example({"spool_id": 2}, {"spool_id": 2}),
+    "server.spoolman.proxy": Example(
+        {"request_method": "GET", "path": "/v1/vendor", "query": "limit=1", "use_v2_response": True},
+        {
+            "response": [{"id": 1, "name": "Polymaker"}],
+            "response_headers": {"content-type": "application/json", "x-total-count": "4"},
+            "error": None,
+        },
+    ),
     "server.webcams.list": Example(result={"webcams": [_WEBCAM]}),
     "server.webcams.get_item": Example(_WHICH, {"webcam": _WEBCAM}),
     "server.webcams.post_item": Example(

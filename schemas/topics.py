@@ -19,6 +19,7 @@ from . import (
     printer,
     sensors,
     services,
+    spoolman,
     state,
     webcams,
 )
@@ -243,6 +244,9 @@ TOPICS = {
                 "job_queue/remote_methods": state.RemoteMethods,
                 "webcams/webcams": webcams.Webcams,
                 "announcements/announcements": announcements.Board,
+                "spoolman/spoolman": spoolman.Status,
+                "spoolman/remote_methods": state.RemoteMethods,
+                "spoolman/job_data": history.JobData,
             },
             True,
         ),

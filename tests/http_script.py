@@ -49,7 +49,7 @@ def scripted() -> Iterator[Scripted]:
         def _answer(self, body: bytes) -> None:
             status, headers, content = script.answer(Asked(self.path, self.headers, body))
             self.send_response(status)
-            for name, value in {**headers, "Content-Length": str(len(content))}.items():
+            for name, value in ({"Content-Length": str(len(content))} | headers).items():
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(content)

@@ -22,6 +22,7 @@ from tests.feeds import printer_with_a_feed
 from tests.http_script import scripted
 from tests.mqtt_wire import WireClient
 from tests.program import Addresses, Program, running
+from tests.spoolman_script import spoolman
 from tests.virtual_printer import virtual_printer
 
 DATA = Path(__file__).parents[1] / "data" / "api"
@@ -135,6 +136,10 @@ VALID: dict[str, Json] = {
     "server.sensors.measurements": {},
     "server.notifiers.list": {},
     "debug.notifiers.test": {"name": "phone"},
+    "server.spoolman.post_spool_id": {"spool_id": 1},
+    "server.spoolman.get_spool_id": {},
+    "server.spoolman.proxy": {"request_method": "GET", "path": "/v1/spool/1", "use_v2_response": True},
+    "server.spoolman.status": {},
     "server.webcams.post_item": {"name": "bed", "stream_url": "/webcam", "rotation": 90, "extra_data": {"a": [1]}},
     "server.webcams.list": {},
     "server.webcams.get_item": {"name": "bed"},
@@ -315,6 +320,20 @@ INVALID: list[tuple[str, Json, int]] = [
     ("server.sensors.measurements", {"sensor": "nosuch"}, 400),
     ("debug.notifiers.test", {}, 400),
     ("debug.notifiers.test", {"name": "nosuch"}, -32601),
+    ("server.spoolman.post_spool_id", {"spool_id": "first"}, 400),
+    ("server.spoolman.post_spool_id", {"spool_id": -1}, 400),
+    ("server.spoolman.post_spool_id", {"spool_id": 1.5}, 400),
+    ("server.spoolman.post_spool_id", {"spool_id": 99}, -32601),
+    ("server.spoolman.proxy", {}, 400),
+    ("server.spoolman.proxy", {"request_method": "GET"}, 400),
+    ("server.spoolman.proxy", {"request_method": "HEAD", "path": "/v1/spool"}, 400),
+    ("server.spoolman.proxy", {"request_method": "GET", "path": "/v1/spool", "body": {"a": 1}}, 400),
+    ("server.spoolman.proxy", {"request_method": "POST", "path": "/v1/spool", "body": "text"}, 400),
+    ("server.spoolman.proxy", {"request_method": "GET", "path": "/v2/spool"}, 400),
+    ("server.spoolman.proxy", {"request_method": "GET", "path": "http://127.0.0.1:1/v1/spool"}, 400),
+    ("server.spoolman.proxy", {"request_method": "GET", "path": "/v1/../../secrets"}, 400),
+    ("server.spoolman.proxy", {"request_method": "GET", "path": "/v1/spool", "use_v2_response": "maybe"}, 400),
+    ("server.spoolman.proxy", {"request_method": "GET", "path": "/v1/spool/99"}, -32601),
     ("server.webcams.get_item", {}, 400),
     ("server.webcams.get_item", {"name": "nosuch"}, -32601),
     ("server.webcams.get_item", {"uid": "nosuch", "name": "bed"}, -32601),
@@ -430,10 +449,13 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Program,
     config = Path(options[1])
     with (
         scripted() as service,
+        spoolman({1: 0.0}) as spools,
         virtual_printer("--gcodes", str(folder / "data" / "gcodes")) as klipper,
     ):
         service.say("/catalogue", b"")
         config.write_text(config.read_text() + OPTIONAL.replace("HOST", service.url.removeprefix("http://")))
+        with config.open("a") as file:
+            file.write(f"spoolman: {{server: '{spools.url}'}}\n")
         with running(folder / "data", "--klippy", str(klipper.socket), *options) as found:
             yield found
 
@@ -455,6 +477,7 @@ def await_ready(where: Addresses) -> None:
     if get(where, "/server/info")["klippy_state"] == "shutdown":
         get(where, "/printer/firmware_restart", post=True)
     until(lambda: bool(get(where, "/server/info")["klippy_state"] == "ready"))
+    until(lambda: bool(get(where, "/server/spoolman/status")["spoolman_connected"]))
 
 
 def row_of(name: str) -> AnyMethod:

@@ -45,7 +45,7 @@ HOMES = {
     "starlette": "bridge/",
     "uvicorn": "bridge/",
     "uvloop": "bus/commands.py",
-    "websockets": "bus/broker.py",  # amqtt's own, for its listeners of type ws
+    "websockets": "bus/websocket_",  # amqtt's own, for its listeners of type ws
     "yaml": "bus/config.py",
 }
 VIRTUAL = "agents/klippy/virtual/"

@@ -4,10 +4,11 @@ import asyncio
 import socket
 from collections.abc import Iterator
 from functools import partial
+from http.client import HTTPResponse
 
 import pytest
 
-from bus.fetch import MAX_THREADS, Unreachable, body, fetch
+from bus.fetch import MAX_THREADS, Ask, Unreachable, body, fetch
 from tests.http_script import Scripted, scripted
 
 SMALL = partial(body, limit=100)
@@ -50,10 +51,29 @@ def test_an_error_is_no_answer_and_says_nothing_of_the_address(server: Scripted,
     assert str(status) in str(failed.value) and "secret" not in str(failed.value)
 
 
+@pytest.mark.parametrize("status", [200, 302, 404, 500])
+def test_a_plain_request_takes_any_answer_and_follows_nothing(server: Scripted, status: int) -> None:
+    server.say("/plain", b"said", status, Location=server.url + "/a")
+
+    def take(answer: HTTPResponse) -> tuple[int, bytes]:
+        return answer.status, body(answer, 100)
+
+    asked = len(server.heard)
+    url = server.url + "/plain"
+    assert asyncio.run(fetch(url, take, 5.0, proxies=False, ask=Ask(plain=True))) == (status, b"said")
+    assert len(server.heard) == asked + 1
+
+
 def test_what_is_too_large_is_refused(server: Scripted) -> None:
     server.say("/large", bytes(101))
     with pytest.raises(Unreachable, match="larger than 100 bytes"):
         get(server.url + "/large")
+
+
+def test_what_is_cut_off_is_no_answer(server: Scripted) -> None:
+    server.say("/cut", b"half", 200, **{"Content-Length": "8"})
+    with pytest.raises(Unreachable, match="4 more expected"):
+        get(server.url + "/cut")
 
 
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://127.0.0.1/x", "data:,x", "http://[::1", "x", "http:///"])

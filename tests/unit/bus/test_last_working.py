@@ -80,6 +80,7 @@ def test_the_first_file_says_nothing_and_each_of_its_examples_is_right(tmp_path:
         "announcements",
         "sensors",
         "notifiers",
+        "spoolman",
         "log",
     }
     offer(tmp_path / "config")

@@ -1,0 +1,198 @@
+"""Which spool is in use and what is drawn from it: written down first, then told to Spoolman."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Self
+
+from bus.agent import Actor, Bus, Host, Raw
+from bus.aggregate import Aggregate, Fact
+from bus.envelope import dumps
+from bus.errors import BusError, NotFound
+from bus.fetch import Unreachable
+from bus.log import JSON
+from schemas import Notification, spoolman
+
+from .chronicle import DROPPED, SELECTED, USED, Ledger
+from .extrusion import Extrusion
+from .job import JobSpools
+from .link import Link
+from .proxy import proxied
+from .reports import Reports
+from .service import Refused, Service
+from .settings import SpoolmanSettings
+from .sight import Sight
+
+log = logging.getLogger(__name__)
+
+DOCUMENT = "spoolman"  # the state document
+CHECK_TIMEOUT = 2.0  # seconds for Spoolman to say whether it has a spool; a slower one is heard later
+MAX_WAITING = 100  # spools; for one more, what has waited longest is given up
+TOO_MANY = "too many spools wait"
+RETRY_FIRST = 0.5  # seconds until what could not be reported is tried again
+RETRY_GROWTH = 2.0
+RETRY_MAX = 60.0
+
+Notify = Callable[[Notification, list[Any]], None]
+
+
+class Tracker:
+    """Keeps the ledger."""
+
+    def __init__(self, bus: Bus, settings: SpoolmanSettings, ledger: Aggregate[Ledger], notify: Notify) -> None:
+        self._bus = bus
+        self._sync_rate = settings.sync_rate
+        self._ledger = ledger
+        self._notify = notify
+        self._extrusion = Extrusion(ledger.fold.mark)
+        self._job = JobSpools(bus, ledger.fold)
+        self._sight = Sight(bus, self._extrusion, self._follow_print)
+        self._service = Service(settings.server)
+        self._link = Link(self._service.events, self._on_link, self._on_spool)
+        self._reports = Reports(ledger, self._service, self._on_gone)
+        self._due = asyncio.Event()  # something may be reported
+        self._shown = b""
+
+    @classmethod
+    async def restored(cls, bus: Bus, settings: SpoolmanSettings, host: Host | None, notify: Notify) -> Self:
+        """With what the log knows."""
+        ledger = Aggregate(bus, host, Ledger)
+        await ledger.restore()
+        return cls(bus, settings, ledger, notify)
+
+    async def run(self) -> None:
+        """Until cancelled; what has been counted by then is written down."""
+        self._show()
+        self._job.show()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._sight.run(), name="spoolman: toolhead")
+                tasks.create_task(self._count(), name="spoolman: count")
+                tasks.create_task(self._deliver(), name="spoolman: reports")
+                tasks.create_task(self._link.run(), name="spoolman: link")
+        finally:
+            with suppress(BusError):
+                await self._note()
+
+    def status(self) -> spoolman.Status:
+        """As clients know it."""
+        fold = self._ledger.fold
+        return spoolman.Status(
+            spoolman_connected=self._link.connected, pending_reports=fold.reports(), spool_id=fold.active
+        )
+
+    async def proxied(self, params: spoolman.ProxyParams) -> Raw:
+        """Spoolman's answer to somebody else's request; raises BusError."""
+        return await proxied(self._service, params)
+
+    async def select(self, spool_id: int | None, actor: Actor | None = None) -> None:
+        """Uses a spool from now on, or none; raises NotFound where Spoolman says that there is no such spool."""
+        if spool_id is not None and self._link.connected and not await self._exists(spool_id):
+            raise NotFound(f"Spoolman has no spool {spool_id}")
+        await self._select(spool_id, actor)
+
+    async def _exists(self, spool_id: int) -> bool:
+        """Whether Spoolman has a spool, or does not say in time; then that is found out later."""
+        try:
+            async with asyncio.timeout(CHECK_TIMEOUT):
+                return await self._service.used_length(spool_id) is not None
+        except (TimeoutError, Unreachable, Refused):
+            return True
+
+    async def _select(self, spool_id: int | None, actor: Actor | None = None) -> None:
+        """What was drawn so far is the other spool's."""
+        if spool_id == self._ledger.fold.active:
+            return
+        mark = self._extrusion.mark()
+        data: dict[str, JSON] = {"spool_id": spool_id, "mark": None if mark is None else mark.model_dump()}
+        await self._note((SELECTED, data), actor)
+        self._show()
+        self._follow_print()
+        self._notify(spoolman.SPOOL_SET, [spoolman.Active(spool_id=spool_id)])
+
+    def _follow_print(self) -> None:
+        if self._extrusion.complete:
+            self._job.follow(self._extrusion.going_on(), self._ledger.fold.active)
+
+    # -- what is drawn
+
+    async def _count(self) -> None:
+        while True:
+            await asyncio.sleep(self._sync_rate)
+            try:
+                await self._note()
+            except BusError as error:
+                log.warning("filament that was used is not written down yet: %s", error)
+            if self._ledger.fold.pending():
+                self._due.set()
+            self._show()
+
+    async def _note(self, more: Fact | None = None, actor: Actor | None = None) -> None:
+        """Writes down what was drawn, and a fact about it; raises BusError, and then it counts the next time."""
+        async with self._ledger.lock:
+            length = self._extrusion.used()
+            facts = [*self._drawn(length), *([] if more is None else [more])]
+            await self._ledger.append(facts, actor)
+            self._extrusion.take(length)
+
+    def _drawn(self, length: float) -> list[Fact]:
+        """Nothing where no spool is in use."""
+        fold, mark = self._ledger.fold, self._extrusion.mark()
+        if fold.active is None or length <= 0 or mark is None:
+            return []
+        facts: list[Fact] = [(USED, {"spool_id": fold.active, "length": length, "mark": mark.model_dump()})]
+        if fold.active not in fold.waiting and len(fold.waiting) >= MAX_WAITING:
+            spool_id, lost = next(iter(fold.waiting.items()))
+            log.warning("%.1f mm of filament of spool %d are not reported: %s", lost, spool_id, TOO_MANY)
+            facts.insert(0, (DROPPED, {"spool_id": spool_id, "length": lost, "reason": TOO_MANY}))
+        return facts
+
+    # -- what is told
+
+    async def _deliver(self) -> None:
+        pause = RETRY_FIRST
+        while True:
+            await self._due.wait()
+            self._due.clear()
+            if not self._link.connected:
+                continue
+            try:
+                await self._reports.deliver()
+                pause = RETRY_FIRST
+            except (Unreachable, Refused, BusError) as error:
+                log.warning("what was drawn from spools is not reported yet: %s", error)
+                await asyncio.sleep(pause)
+                pause = min(pause * RETRY_GROWTH, RETRY_MAX)
+                self._due.set()
+            self._show()
+
+    async def _on_link(self, connected: bool) -> None:
+        self._show()
+        self._notify(spoolman.STATUS_CHANGED, [spoolman.Connected(spoolman_connected=connected)])
+        if not connected:
+            return
+        active = self._ledger.fold.active
+        if active is not None and not await self._exists(active):
+            await self._on_gone(active)
+        self._due.set()
+
+    async def _on_spool(self, kind: str, spool: dict[str, Any]) -> None:
+        if kind == "deleted":
+            await self._on_gone(spool["id"])
+
+    async def _on_gone(self, spool_id: int) -> None:
+        """Spoolman has no such spool any more."""
+        if spool_id != self._ledger.fold.active:
+            return
+        log.warning("spool %d is not in use any more: Spoolman has it no longer", spool_id)
+        try:
+            await self._select(None)
+        except BusError as error:
+            log.warning("spool %d stays in use: %s", spool_id, error)
+
+    def _show(self) -> None:
+        document = dumps(self.status())
+        if document != self._shown:
+            self._shown = document
+            self._bus.publish(self._bus.topics.state(spoolman.OWNER, DOCUMENT), document, retain=True)
