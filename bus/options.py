@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import AfterValidator, ConfigDict, ValidationError, model_validator
+from pydantic import AfterValidator, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
 from pydantic_core import ErrorDetails, InitErrorDetails
 
 from .agent import Settings
@@ -35,22 +35,35 @@ class Families(Settings):
 
     families: ClassVar[Mapping[str, type[Settings]]] = {}
 
-    @model_validator(mode="after")
-    def _complete(self) -> Self:
-        extra = self.__pydantic_extra__ or {}
+    @model_validator(mode="wrap")
+    @classmethod
+    def _complete(cls, given: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        """All mistakes at once: a key that is unknown may be the one that is missing."""
         mistakes: list[InitErrorDetails] = []
-        for key, value in extra.items():
-            kind = next((kind for start, kind in self.families.items() if key.startswith(start) and key != start), None)
-            if kind is None:
-                mistakes.append({"type": "extra_forbidden", "loc": (key,), "input": value})
-                continue
-            try:
-                extra[key] = kind.model_validate(value)
-            except ValidationError as error:
-                mistakes += [_inside(key, each) for each in error.errors(include_url=False)]
+        options: dict[str, Settings] = {}
+        for key, value in given.items() if isinstance(given, dict) else ():
+            if key not in cls.model_fields:
+                options |= cls._option(str(key), value, mistakes)
+        try:
+            made = handler(given)
+        except ValidationError as error:
+            mistakes += [_detail(each) for each in error.errors(include_url=False)]
         if mistakes:
-            raise ValidationError.from_exception_data(type(self).__name__, mistakes)
-        return self
+            raise ValidationError.from_exception_data(cls.__name__, mistakes)
+        (made.__pydantic_extra__ or {}).update(options)
+        return made
+
+    @classmethod
+    def _option(cls, key: str, value: Any, mistakes: list[InitErrorDetails]) -> dict[str, Settings]:
+        kind = next((kind for start, kind in cls.families.items() if key.startswith(start) and key != start), None)
+        if kind is None:
+            mistakes.append({"type": "extra_forbidden", "loc": (key,), "input": value})
+            return {}
+        try:
+            return {key: kind.model_validate(value)}
+        except ValidationError as error:
+            mistakes += [_detail(each, key) for each in error.errors(include_url=False)]
+            return {}
 
     def family(self, start: str) -> dict[str, Any]:
         """The options whose names begin like this, by the rest of their names."""
@@ -58,7 +71,11 @@ class Families(Settings):
         return {key.removeprefix(start): value for key, value in extra.items() if key.startswith(start)}
 
 
-def _inside(key: str, error: ErrorDetails) -> InitErrorDetails:
-    """A mistake in what an option holds."""
-    loc, context = (key, *error["loc"]), error.get("ctx", {})
-    return {"type": error["type"], "loc": loc, "input": error["input"], "ctx": context}
+def _detail(error: ErrorDetails, *option: str) -> InitErrorDetails:
+    """A mistake, maybe in what an option holds."""
+    return {
+        "type": error["type"],
+        "loc": (*option, *error["loc"]),
+        "input": error["input"],
+        "ctx": error.get("ctx", {}),
+    }
