@@ -211,6 +211,14 @@ class Host(Protocol):
     async def listen(self, actor: Actor, topic: str, *, qos: int = 0, uplink: str | None = None) -> bytes:
         """What is retained on a topic, or the next message there; raises as `publish`."""
 
+    async def follow(
+        self, topic: str, take: Callable[[bytes], None], begun: Callable[[], None], *, uplink: str, qos: int = 0
+    ) -> None:
+        """Hands over what comes on a topic of the broker of an uplink, until that is lost; `begun`: it is subscribed.
+
+        Raises InvalidParams, NotFound for an unknown uplink, and Unavailable in the end.
+        """
+
     def components(self) -> Components:
         """Names of what runs, names of what failed, and warnings."""
 

@@ -1,4 +1,4 @@
-"""Errands on a joined broker: one message published or awaited there, over a connection that lasts no longer."""
+"""Errands on a joined broker: messages published, awaited or followed there, each over a connection of its own."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -35,6 +35,16 @@ class Errands:
             if not await link.subscribe(name, qos):
                 raise LinkLost("it refuses the subscription")
             return (await link.next()).payload
+
+    async def follow(self, topic: str, take: Callable[[bytes], None], begun: Callable[[], None], *, qos: int) -> None:
+        """Hands over what comes there on a topic, until the connection is lost; raises as `publish`."""
+        name = self._named(topic)
+        async with self._visit() as link:
+            if not await link.subscribe(name, qos):
+                raise LinkLost("it refuses the subscription")
+            begun()
+            await link.receive(lambda message: take(message.payload))
+            raise LinkLost("the connection has ended")
 
     def _named(self, topic: str) -> str:
         parts = self._parts

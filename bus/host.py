@@ -92,6 +92,12 @@ class BrokerHost:
         """What is retained on a topic, or the next message there."""
         return await self.standin.listen(actor, topic, qos=qos, uplink=uplink)
 
+    async def follow(
+        self, topic: str, take: Callable[[bytes], None], begun: Callable[[], None], *, uplink: str, qos: int = 0
+    ) -> None:
+        """Hands over what comes on a topic of the broker of an uplink, until that is lost."""
+        await self.standin.follow(topic, take, begun, uplink=uplink, qos=qos)
+
     def components(self) -> Components:
         """Names of what runs, names of what failed, and warnings."""
         away = self._router.away()

@@ -1,7 +1,7 @@
 """Publishing and listening in the place of callers, with their rights, on this broker or on those it is joined to."""
 
 import asyncio
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import lru_cache, partial
 from itertools import count
 from typing import Protocol
@@ -35,6 +35,9 @@ class OtherBroker(Protocol):
 
     async def first(self, topic: str, *, qos: int) -> bytes:
         """What is retained there, or the next message."""
+
+    async def follow(self, topic: str, take: Callable[[bytes], None], begun: Callable[[], None], *, qos: int) -> None:
+        """Hands over what comes there, until the connection is lost."""
 
 
 class StandIn:
@@ -76,6 +79,18 @@ class StandIn:
         if not self._exchange.rules.may_receive(who, topic):
             raise Forbidden(f"The access rules do not let you read '{topic}'")
         return await self._turn(self._first(who, topic) if other is None else other.first(topic, qos=qos))
+
+    async def follow(
+        self, topic: str, take: Callable[[bytes], None], begun: Callable[[], None], *, uplink: str, qos: int = 0
+    ) -> None:
+        """Hands over what comes on a topic of another broker, for the owner of this one; never returns.
+
+        `begun` is called once the subscription stands. Raises InvalidParams, NotFound, and Unavailable when it ends.
+        """
+        other = self._other(uplink)
+        self._require_topic(topic)
+        if other is not None:
+            await other.follow(topic, take, begun, qos=qos)
 
     async def _publish_here(self, who: Identity, topic: str, payload: bytes, qos: int, retain: bool) -> None:
         since = self._exchange.commits.mark

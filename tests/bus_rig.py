@@ -135,6 +135,12 @@ class NoHost:
         """Nothing comes."""
         return b""
 
+    async def follow(
+        self, topic: str, take: Callable[[bytes], None], begun: Callable[[], None], *, uplink: str, qos: int = 0
+    ) -> None:
+        """There is no other broker."""
+        raise NotFound(uplink)
+
     def components(self) -> tuple[list[str], list[str], list[str]]:
         """Nothing."""
         return [], [], []

@@ -48,10 +48,12 @@ class Sensors(Agent):
         from bus.templates import Templates  # with jinja2, which only those pay for who have sensors
 
         from .sensor import Sensor
+        from .topic import Topic
 
         templates = await Templates.open(self.bus, self.host)
         for name, settings in self.settings.sensors.items():
-            self._sensors[name] = Sensor(name, settings, self.bus, templates, self._job.take)
+            topic = Topic(settings, self.bus, self.host)
+            self._sensors[name] = Sensor(name, settings, topic, templates, self._job.take)
         self._show()
         self._job.start()
         self._ready.set()

@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from math import isfinite
 
-from bus.agent import Bus
 from bus.mandate import Mandate
 from bus.templates import TemplateError, Templates
 from schemas import Permission
@@ -14,6 +13,7 @@ from schemas.sensors import Reading, Value
 from schemas.sensors import Sensor as Shown
 
 from .settings import SensorSettings
+from .topic import Topic
 
 log = logging.getLogger(__name__)
 
@@ -24,19 +24,18 @@ MAX_WAITING = 64  # messages whose template has not been rendered; with one more
 TEMPLATE = "state_response_template"
 
 Values = Mapping[str, Value]
+Taken = Callable[[str, Values], None]
 
 
 class Sensor:
     """A sensor's values; `taken` is called with what each message has set."""
 
-    def __init__(
-        self, name: str, settings: SensorSettings, bus: Bus, templates: Templates, taken: Callable[[str, Values], None]
-    ) -> None:
+    def __init__(self, name: str, settings: SensorSettings, topic: Topic, templates: Templates, taken: Taken) -> None:
         self.name = name
         self.settings = settings
         self.values: dict[str, Value] = {}
         self.fault: str | None = None
-        self._bus = bus
+        self._topic = topic
         self._taken = taken
         self._stored: dict[str, deque[float]] = {}
         self._waiting: deque[str] = deque(maxlen=MAX_WAITING)
@@ -47,10 +46,11 @@ class Sensor:
 
     async def run(self) -> None:
         """Takes what its topic says, until cancelled."""
-        try:
-            self._bus.subscribe(self.settings.state_topic, self._on_message)
-        except PermissionError:
-            self._fail(f"{self.settings.state_topic} is private to somebody else")
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._topic.follow(self._on_message, self._fail), name=f"sensor {self.name}: topic")
+            tasks.create_task(self._render(), name=f"sensor {self.name}: template")
+
+    async def _render(self) -> None:
         while True:
             await self._came.wait()
             self._came.clear()
@@ -83,7 +83,7 @@ class Sensor:
         fields = [each.shown(name, self.name) for name, each in settings.history_fields().items()]
         return shown.model_copy(update={"parameter_info": settings.parameter_info(), "history_fields": fields})
 
-    def _on_message(self, _topic: str, payload: bytes) -> None:
+    def _on_message(self, payload: bytes) -> None:
         if len(self._waiting) == MAX_WAITING and not self._flooded:
             log.warning("sensor %s: %d messages wait already; the oldest are dropped", self.name, MAX_WAITING)
             self._flooded = True
@@ -102,15 +102,15 @@ class Sensor:
             await self._template.render(payload=payload, set_result=set_result)
         except TemplateError as error:
             return self._fail(str(error).removeprefix(f"sensor {self.name} "))
-        self.fault = None
+        self._fail(None)
         self.values |= found
         return self._taken(self.name, found)
 
-    def _fail(self, reason: str) -> None:
-        """That is logged once."""
-        if reason != self.fault:
+    def _fail(self, reason: str | None) -> None:
+        """Why nothing comes, or what comes is of no use, which is logged once; None: it is well again."""
+        if reason is not None and reason != self.fault:
             log.warning("sensor %s: %s", self.name, reason)
-            self.fault = reason
+        self.fault = reason
 
 
 def _name(name: object) -> str:

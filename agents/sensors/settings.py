@@ -76,7 +76,8 @@ class SensorSettings(Families):
     name: str | None = Field(None, description="For people; by default that of the section.")
     state_topic: OneTopic
     state_response_template: TemplateText = Field(description="Calls set_result(name, value) for what is in `payload`.")
-    qos: Literal[0, 1, 2] | None = Field(None, description="Of the subscription.")
+    uplink: str | None = Field(None, description="The uplink to the broker of the topic; by default it is this one.")
+    qos: Literal[0, 1, 2] | None = Field(None, description="Of the subscription there; default `mqtt.default_qos`.")
 
     families = FAMILIES
 

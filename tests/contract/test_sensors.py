@@ -11,7 +11,9 @@ from jsonschema import Draft202012Validator
 from schemas.sensors import UPDATED
 from tests.contract.test_buttons import retain
 from tests.contract.test_catalogue import DATA
+from tests.e2e.test_mqtt_gate import on_house
 from tests.e2e.test_print import get, until
+from tests.foreign_brokers import INSTALLED, foreign
 from tests.program import Addresses, Program, running
 from tests.talkers import MqttTalker, Talker, mqtt_talker, talker
 
@@ -207,7 +209,7 @@ def test_the_state_document_has_it_all(where: Addresses, house: Callable[..., No
         with mqtt_talker(where, "reader") as client:
             return document(client, "test/state/sensors/sensors")
 
-    until(lambda: shown()["sensors"]["meter"]["values"]["power"] == 8.0)
+    until(lambda: shown()["sensors"]["meter"]["values"].get("power") == 8.0)
     assert shown()["sensors"]["meter"]["fault"] is None
 
 
@@ -239,3 +241,31 @@ def test_a_section_that_is_wrong_disables_the_component_and_nothing_else(tmp_pat
 def test_a_topic_that_is_private_to_others_is_a_warning(where: Addresses) -> None:
     warning = "Sensor spy: test/reply/somebody is private to somebody else"
     until(lambda: warning in get(where, "/server/info")["warnings"])
+
+
+def test_the_topic_can_be_on_another_broker_which_may_come_and_go(tmp_path: Path) -> None:
+    kind = "mosquitto" if "mosquitto" in INSTALLED else "printbus"
+    there = {"state_topic": "home/power", "state_response_template": '{set_result("power", payload|float)}'}
+    sensors = {"far": {**there, "uplink": "house"}, "lost": {**there, "uplink": "nosuch"}}
+    with foreign(kind, tmp_path / "house") as house:
+        (tmp_path / "broker.yaml").write_text(f"uplinks: {{house: {{url: '{house.url}', kind: {kind}}}}}\n")
+        options = (*with_sensors(tmp_path, sensors), "--broker", str(tmp_path / "broker.yaml"))
+        with running(tmp_path / "data", *options) as (_, where):
+
+            def says(power: float) -> bool:
+                on_house(house, "home/power", str(power).encode())
+                return values(where, "far") == {"power": power}
+
+            def warned(sensor: str, text: str) -> bool:
+                return any(
+                    each.startswith(f"Sensor {sensor}: {text}") for each in get(where, "/server/info")["warnings"]
+                )
+
+            until(lambda: says(1.5))
+            until(lambda: warned("lost", "No uplink is called 'nosuch'; known: house"))
+            assert not warned("far", "")
+            house.stop()
+            until(lambda: warned("far", "The broker of the uplink 'house'"))
+            house.start()
+            until(lambda: says(2.5))
+            until(lambda: not warned("far", ""))
