@@ -1,14 +1,14 @@
 """The configuration files as the program leaves them: their content when it last worked, and a first printer.yaml."""
 
 import json
-import os
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from .whole_file import replace
+
 FILE = Path("printbus", "last_working.json")  # in the data folder
 TEMPLATE = Path(__file__).with_name("printer.yaml")
-OWNER_ONLY = 0o600
 
 Files = dict[str, dict[str, Any]]  # content by the name of the file
 
@@ -28,12 +28,7 @@ def keep(data: Path, files: Files) -> None:
     path = data / FILE
     if path.exists() and path.read_text() == text:
         return
-    new = path.with_suffix(".new")
-    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, OWNER_ONLY), "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)
+    replace(path, text.encode())
 
 
 def offer(config: Path) -> None:

@@ -1,6 +1,5 @@
 """The file in which the stores outlive a restart: compressed JSON, replaced as a whole."""
 
-import os
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,6 +7,8 @@ from threading import Lock
 from typing import Any
 
 import orjson
+
+from bus.whole_file import replace
 
 VERSION = 1
 LEVEL = 6  # some 10 ms a minute, in a thread
@@ -24,14 +25,8 @@ class Storage:
     def write(self, content: Mapping[str, Any]) -> None:
         """Replaces the file; afterwards either the old or the new one is there, whatever happens. Raises OSError."""
         packed = zlib.compress(orjson.dumps({"version": VERSION, **content}), LEVEL)
-        fresh = self.path.with_suffix(".new")
         with self._lock:
-            with fresh.open("wb") as file:
-                file.write(packed)
-                file.flush()
-                os.fsync(file.fileno())
-            fresh.replace(self.path)
-            _settle(self.path.parent)
+            replace(self.path, packed)
 
     def read(self) -> dict[str, Any] | None:
         """What was written last, None where nothing was; raises OSError, and ValueError for a damaged file."""
@@ -43,15 +38,6 @@ class Storage:
         if not isinstance(content, dict) or content.get("version") != VERSION:
             raise ValueError("it is of another version")
         return content
-
-
-def _settle(folder: Path) -> None:
-    """Makes a new name in a folder durable."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _unpacked(packed: bytes) -> bytes:

@@ -55,12 +55,12 @@ class Sensors(Agent):
             topic = Topic(settings, self.bus, self.host)
             self._sensors[name] = Sensor(name, settings, topic, templates, self._job.take)
         self._show()
-        self._job.start()
         self._ready.set()
         async with asyncio.TaskGroup() as tasks:
             for sensor in self._sensors.values():
                 tasks.create_task(sensor.run(), name=f"sensor {sensor.name}")
             tasks.create_task(self._measure(), name="sensors: seconds")
+            tasks.create_task(self._job.run(), name="sensors: job")
 
     @implements(sensors.LIST)
     async def list_sensors(self, params: sensors.ExtendedParams, call: Call) -> sensors.Sensors:

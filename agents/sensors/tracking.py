@@ -2,7 +2,8 @@
 
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any, Self
 
 from schemas.history import Measured
 from schemas.sensors import Strategy, Value
@@ -24,6 +25,15 @@ class Seen:
     least: float = 0
     greatest: float = 0
     all: deque[Value] = field(default_factory=lambda: deque(maxlen=MAX_COLLECTED))
+
+    def saved(self) -> dict[str, Any]:
+        """As JSON."""
+        return asdict(self) | {"all": list(self.all)}
+
+    @classmethod
+    def restored(cls, saved: Mapping[str, Any]) -> Self:
+        """From that; raises TypeError and KeyError for anything else."""
+        return cls(**{**saved, "all": deque(saved["all"], MAX_COLLECTED)})
 
     def take(self, value: Value) -> None:
         """One more."""
@@ -55,30 +65,30 @@ class Tracker:
 
     def __init__(self, provider: str, name: str, settings: HistoryFieldSettings) -> None:
         self.settings = settings
+        self.name = name
+        self.seen = Seen()
         self._provider = provider
-        self._name = name
-        self._seen = Seen()
 
     def begin(self, known: Value | None) -> None:
         """A job has begun; `known` is what the sensor said last."""
-        self._seen = Seen()
+        self.seen = Seen()
         if self.settings.init_tracker and known is not None:
-            self._seen.take(known)
+            self.seen.take(known)
 
     def take(self, value: Value, *, paused: bool) -> None:
         """A value has come while the job is going on."""
         if not (paused and self.settings.exclude_paused):
-            self._seen.take(value)
+            self.seen.take(value)
 
     def shown(self) -> Measured:
         """As the history takes it; where no number has come, 0."""
         settings = self.settings
-        value = RESULTS[settings.strategy](self._seen)
+        value = RESULTS[settings.strategy](self.seen)
         if isinstance(value, float) and settings.precision is not None:
             value = round(value, settings.precision)
         return Measured(
             provider=self._provider,
-            name=self._name,
+            name=self.name,
             value=value,
             description=settings.desc,
             units=settings.units,

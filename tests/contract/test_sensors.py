@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from jsonschema import Draft202012Validator
 from schemas.sensors import UPDATED
 from tests.contract.test_buttons import retain
 from tests.contract.test_catalogue import DATA
+from tests.e2e.test_history import host, klipper, start
 from tests.e2e.test_mqtt_gate import on_house
 from tests.e2e.test_print import get, until
 from tests.foreign_brokers import INSTALLED, foreign
@@ -72,16 +74,17 @@ def where(started: tuple[Program, Addresses]) -> Addresses:
 
 
 @pytest.fixture
-def house(where: Addresses) -> Iterator[Callable[..., None]]:
+def house(where: Addresses) -> Callable[..., None]:
     """Says what the meter does."""
-    with mqtt_talker(where, "house") as client:
+    return partial(says_meter, where)
 
-        def say(power: float, energy: float = 0.0, output: bool = True) -> None:
-            said = {"apower": power, "total": energy, "output": output}
-            client.publish("shelly/status", json.dumps(said).encode())
-            until(lambda: values(where, "meter") == {"power": power, "energy": energy, "state": output})
 
-        yield say
+def says_meter(where: Addresses, power: float, energy: float = 0.0, output: bool = True) -> None:
+    """Waits until that has been taken."""
+    with mqtt_talker(where, "meter") as client:
+        said = {"apower": power, "total": energy, "output": output}
+        client.publish("shelly/status", json.dumps(said).encode())
+        until(lambda: values(where, "meter") == {"power": power, "energy": energy, "state": output})
 
 
 def values(where: Addresses, sensor: str) -> Json:
@@ -176,6 +179,26 @@ def test_a_job_keeps_what_sensors_said_while_it_went_on(where: Addresses, house:
     ]
 
 
+def test_a_restart_in_the_middle_of_a_job_forgets_nothing_of_it(tmp_path: Path) -> None:
+    (tmp_path / "data" / "config").mkdir(parents=True)
+    (tmp_path / "data" / "config" / "printer.yaml").write_text(f"sensors: {json.dumps(SENSORS)}\n")
+    with klipper(tmp_path, speed=10) as socket:
+        with host(tmp_path, socket) as where:
+            says_meter(where, 500.0, 7.0)
+            retain(where, "home/door", b"open")
+            start(where)
+            get(where, "/printer/print/pause", post=True)
+            until(lambda: state(where) == "paused")
+            says_meter(where, 90.0, 7.5)
+        with host(tmp_path, socket) as where:
+            until(lambda: values(where, "door") == {"open": True})
+            says_meter(where, 60.0, 8.0)
+            get(where, "/printer/print/cancel", post=True)
+            until(lambda: bool(newest_job(where)["auxiliary_data"]))
+            found = {each["name"]: each["value"] for each in newest_job(where)["auxiliary_data"]}
+    assert found == {"energy": 1.0, "peak": 90.0, "running": []}
+
+
 def state(where: Addresses) -> str:
     last = get(where, "/events/state?fold=last_print")["state"]
     return str(last.get("state"))
@@ -217,30 +240,6 @@ def document(client: MqttTalker, topic: str) -> Json:
     """What is retained on a topic."""
     answer = client.ask("server.mqtt.subscribe", topic=topic, timeout=10)
     return dict(answer["result"]["payload"])
-
-
-def test_retained_values_are_there_at_the_start(tmp_path: Path) -> None:
-    arguments = with_sensors(tmp_path, SENSORS)
-    with running(tmp_path / "data", *arguments) as (_, where):
-        retain(where, "home/door", b"open")
-    with running(tmp_path / "data", *arguments) as (_, where):
-        until(lambda: values(where, "door") == {"open": True})
-        assert get(where, "/server/info")["components"].count("sensor") == 1
-
-
-def test_a_section_that_is_wrong_disables_the_component_and_nothing_else(tmp_path: Path) -> None:
-    wrong = {"meter": {**SENSORS["meter"], "stat_topic": "x"}}
-    with running(tmp_path / "data", *with_sensors(tmp_path, wrong)) as (_, where):
-        info = get(where, "/server/info")
-        with talker(where, "websocket", "client") as client:
-            assert client.ask("server.sensors.list")["error"]["code"] == -32601
-    assert "sensor" in info["failed_components"] and "sensor" not in info["components"]
-    assert any("'sensors.meter.stat_topic', did you mean 'state_topic'?" in text for text in info["warnings"])
-
-
-def test_a_topic_that_is_private_to_others_is_a_warning(where: Addresses) -> None:
-    warning = "Sensor spy: test/reply/somebody is private to somebody else"
-    until(lambda: warning in get(where, "/server/info")["warnings"])
 
 
 def test_the_topic_can_be_on_another_broker_which_may_come_and_go(tmp_path: Path) -> None:
