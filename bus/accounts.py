@@ -8,7 +8,7 @@ from .log import StoredEvent
 
 STREAM = "access"
 USER_CREATED, USER_DELETED = "user.created.1", "user.deleted.1"
-USER_PASSWORD, USER_ROLES = "user.password.1", "user.roles.1"
+USER_PASSWORD, USER_REHASHED, USER_ROLES = "user.password.1", "user.rehashed.1", "user.roles.1"
 USER_SIGNED_IN, USER_LOGGED_OUT = "user.signed_in.1", "user.logged_out.1"
 KEY_CREATED, KEY_REVOKED = "key.created.1", "key.revoked.1"
 
@@ -47,6 +47,8 @@ class Accounts(Fold):
         known = self.users.get(data["username"], {})
         if kind == USER_PASSWORD:
             known |= {"password": data["password"], "signing": None}
+        elif kind == USER_REHASHED:
+            known["password"] = data["password"]
         elif kind == USER_ROLES:
             known["roles"] = data["roles"]
         elif kind == USER_SIGNED_IN:

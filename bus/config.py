@@ -102,7 +102,18 @@ def parse_yaml(text: bytes, path: str) -> dict[str, Any]:
 
 def as_yaml(values: Mapping[str, Any]) -> str:
     """Values as they stand in a file, in their order."""
-    return yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True, width=120)
+    return yaml.dump(dict(values), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+
+
+class _Dumper(yaml.SafeDumper):
+    """SafeDumper that writes texts of several lines as such."""
+
+
+def _text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+
+
+_Dumper.add_representer(str, _text)
 
 
 class _Loader(yaml.SafeLoader):

@@ -148,7 +148,7 @@ class Directory:
             for name, known in self.accounts.keys.items():
                 secret = self.vault.get(known["secret"])
                 if secret is not None:
-                    self._digests[_digest_of(secret)] = name
+                    self._digests[digest_of(secret)] = name
         holder = self._digests.get(digest(value)) if self.settings.enable_api_key else None
         if holder is None:
             raise Unauthenticated("Invalid API Key")
@@ -191,5 +191,6 @@ def digest(value: str) -> str:
     return hashlib.sha256(value.encode()).hexdigest()
 
 
-def _digest_of(secret: str) -> str:
+def digest_of(secret: str) -> str:
+    """The same of what is kept of a key."""
     return secret.removeprefix(DIGEST) if secret.startswith(DIGEST) else digest(secret.removeprefix(PLAIN))

@@ -1,11 +1,15 @@
 """Who a caller is: a user, an API key, a trusted address, the owner of the host, or nobody."""
 
+import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from schemas import Permission
 
 KEY_PREFIX = "key:"
+USER_NAME = re.compile(
+    r"(?!\$)[^\s/+#*:\x00-\x1f\x7f-\x9f](?:[^/+#*:\x00-\x1f\x7f-\x9f]{0,62}[^\s/+#*:\x00-\x1f\x7f-\x9f])?"
+)
 
 
 class Kind(StrEnum):

@@ -6,7 +6,9 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from typing import TYPE_CHECKING, TypeVar
+from hashlib import pbkdf2_hmac
+from hmac import compare_digest
+from typing import TYPE_CHECKING, TypeGuard, TypeVar
 
 from .errors import Unavailable
 
@@ -18,6 +20,8 @@ T = TypeVar("T")
 PASSES, KIBIBYTES, LANES = 2, 19 * 1024, 1  # what OWASP asks for at least; a small board has one printer to run, too
 MAX_WAITING = 16  # logins that wait for their turn; one more is refused
 NICE = 10  # the printer comes first
+MOONRAKERS = "pbkdf2-sha256:"  # before the rounds, salt and digest of a password that came from there
+MOONRAKERS_ROUNDS = 100_000
 
 
 class Passwords:
@@ -63,6 +67,22 @@ def _hasher() -> "PasswordHasher":
     return PasswordHasher(PASSES, KIBIBYTES, LANES)
 
 
+def moonrakers_hash(salt: str, digest: str) -> str:
+    """What Moonraker knows of a password, both in hex, as a hash; raises ValueError."""
+    return f"{MOONRAKERS}{MOONRAKERS_ROUNDS}:{bytes.fromhex(salt).hex()}:{bytes.fromhex(digest).hex()}"
+
+
+def is_outdated(hashed: str | None) -> TypeGuard[str]:
+    """Whether a password should be hashed anew when it is known the next time."""
+    return hashed is not None and hashed.startswith(MOONRAKERS)
+
+
+def _matches_moonrakers(hashed: str, password: str) -> bool:
+    rounds, salt, digest = hashed.removeprefix(MOONRAKERS).split(":")
+    found = pbkdf2_hmac("sha256", password.encode(), bytes.fromhex(salt), int(rounds))
+    return compare_digest(found, bytes.fromhex(digest))
+
+
 @cache
 def _nobody() -> str:
     """A hash that no password has."""
@@ -74,6 +94,8 @@ def _hash(password: str) -> str:
 
 
 def _matches(hashed: str | None, password: str) -> bool:
+    if is_outdated(hashed):
+        return _matches_moonrakers(hashed, password)
     from argon2.exceptions import InvalidHashError, VerificationError
 
     try:

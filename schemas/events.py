@@ -399,6 +399,7 @@ EVENTS = {
         EventType("user.created.1", "access", UserCreated, "Somebody has created a user."),
         EventType("user.deleted.1", "access", UserName, "A user was deleted."),
         EventType("user.password.1", "access", UserPassword, "A user has a new password; all its logins are void."),
+        EventType("user.rehashed.1", "access", UserPassword, "A password is kept in a better way; it is the same one."),
         EventType("user.roles.1", "access", UserRoles, "A user may do something else now."),
         EventType("user.signed_in.1", "access", UserSignedIn, "A user has logged in for the first time, or again."),
         EventType("user.logged_out.1", "access", UserName, "A user has logged out; all its logins are void."),

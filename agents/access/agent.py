@@ -12,6 +12,7 @@ from bus.clock import SYSTEM
 from bus.errors import Forbidden, InvalidParams, Unauthenticated
 from bus.identity import ADMIN, Credential, Kind, Principal, Scheme, user
 from bus.log import JSON
+from bus.passwords import is_outdated
 from schemas import NoParams, access
 
 from .keys import DEFAULT, new_key, require_key_name, shown
@@ -58,6 +59,7 @@ class Access(Agent):
         except Unauthenticated:
             await self._note(FAILED, params.username, "password", call)
             raise
+        await self._renew(params.username, params.password, call)
         answer = await self._sign_in(params.username, "user_logged_in", call)
         await self._note(SUCCEEDED, params.username, "password", call)
         self._become(call, who)
@@ -273,6 +275,19 @@ class Access(Agent):
     def _tokens(self, name: str) -> tuple[str, str]:
         """In a thread: the first time this imports the library."""
         return self._known.token(name, tokens.ACCESS), self._known.token(name, tokens.REFRESH)
+
+    async def _renew(self, name: str, password: str, call: Call) -> None:
+        """Hashes a password anew that was hashed by another program; who is logged in stays so."""
+        vault, known = self._known.vault, (await self._accounts.known()).users.get(name, {})
+        old = known.get("password")
+        if not is_outdated(vault.get(old)):
+            return
+        hashed = await self._known.passwords.hash(password)
+        async with self._accounts.lock:
+            if known.get("password") == old:
+                fact = {"username": name, "password": await vault.put(hashed)}
+                await self._accounts.append([(accounts.USER_REHASHED, fact)], call.actor)
+                await vault.retain(self._accounts.fold.secrets())
 
     async def _set_password(self, name: str, password: str, call: Call) -> None:
         hashed = await self._known.passwords.hash(require_password(password))

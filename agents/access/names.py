@@ -1,13 +1,9 @@
 """What users may be called, and what is too little of a password."""
 
-import re
-
 from bus.errors import InvalidParams
+from bus.identity import USER_NAME
 
 PSEUDO_USERS = ("_TRUSTED_USER_", "_API_KEY_USER_")  # Moonraker's names of those who are no users
-USER_NAME = re.compile(
-    r"(?!\$)[^\s/+#*:\x00-\x1f\x7f-\x9f](?:[^/+#*:\x00-\x1f\x7f-\x9f]{0,62}[^\s/+#*:\x00-\x1f\x7f-\x9f])?"
-)
 LONGEST = 1024
 
 

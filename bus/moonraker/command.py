@@ -21,6 +21,7 @@ from ..log_tool import log_directory
 from ..planning import ConfigFiles, Configuration
 from ..progress import Progress, Unit
 from ..templates import SECRETS_FILE, read_secrets
+from ..vault import Vault
 from .cameras import cameras
 from .conf import Conf, read_conf
 from .database import FILE, OLD_FILE, Database, opened
@@ -30,6 +31,7 @@ from .known import Known, known_of
 from .namespaces import namespaces
 from .options import Translation, translated
 from .part import Fact, Part
+from .people import people
 
 CONF: Final = Path("config", "moonraker.conf")
 FAILED: Final = 1
@@ -71,7 +73,7 @@ def run(options: argparse.Namespace) -> int:
             draft = _draft(options, stack)
             if database is not None:
                 known = Known() if draft is None else known_of(draft.log)
-                plan.parts = [part(database, known) for part in PARTS]
+                plan.parts = [*(part(database, known) for part in PARTS), people(database, known, _vault(options.data))]
             return _decide(plan, draft, options)
     except BusError as error:
         print(f"printbus: {error}", file=sys.stderr)
@@ -126,6 +128,14 @@ def _draft(options: argparse.Namespace, stack: ExitStack) -> LogDraft | None:
         make_folders(options.data)
     segment_bytes = Configuration(options).printer.log.segment_bytes
     return stack.enter_context(LogDraft(options.data, segment_bytes))
+
+
+def _vault(data: Path) -> Vault:
+    vault = Vault(data / OWN_FOLDER)
+    vault.load()
+    if vault.warning is not None:
+        raise ConfigError(vault.warning)
+    return vault
 
 
 def _decide(plan: Plan, draft: LogDraft | None, options: argparse.Namespace) -> int:

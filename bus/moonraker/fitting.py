@@ -8,7 +8,7 @@ from pydantic_core import ErrorDetails
 
 Where = tuple[str | int, ...]
 LISTS: Final = {"list_type", "tuple_type", "set_type"}  # errors about text where several lines are meant
-REST: Final = object()
+GONE: Final = object()  # with what it was in
 
 
 def fitted(model: type[BaseModel], values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[Where, str]]:
@@ -22,14 +22,18 @@ def fitted(model: type[BaseModel], values: Mapping[str, Any]) -> tuple[dict[str,
         except ValidationError as error:
             mistakes = {_place(rest, each["loc"]): each for each in error.errors(include_url=False)}
             for place, each in reversed(mistakes.items()):  # of a list the last item first
-                found = _at(rest, place)
-                if each["type"] in LISTS and isinstance(found, str):
-                    _at(rest, place[:-1])[place[-1]] = [line for line in map(str.strip, found.splitlines()) if line]
-                elif found is not REST:
-                    refused[place] = _reason(each, found)
-                    _remove(rest, place)
+                _mend(rest, place, each, refused)
             if not rest:
                 return {}, refused
+
+
+def _mend(rest: dict[str, Any], place: Where, error: ErrorDetails, refused: dict[Where, str]) -> None:
+    found = _at(rest, place)
+    if error["type"] in LISTS and isinstance(found, str):
+        _at(rest, place[:-1])[place[-1]] = [line for line in map(str.strip, found.splitlines()) if line]
+    elif found is not GONE:
+        refused[place] = _reason(error, place, found)
+        _remove(rest, place)
 
 
 def _place(values: Any, loc: tuple[int | str, ...]) -> Where:
@@ -42,13 +46,13 @@ def _place(values: Any, loc: tuple[int | str, ...]) -> Where:
     return loc
 
 
-def _reason(error: ErrorDetails, found: Any) -> str:
+def _reason(error: ErrorDetails, place: Where, found: Any) -> str:
     if error["type"] == "extra_forbidden":
         return "printbus has no such option"
     if error["type"] == "missing":
         return f"'{error['loc'][-1]}' is required"
     text = error["msg"].removeprefix("Value error, ")
-    item = f"'{found}': " if isinstance(error["loc"][-1], int) else ""
+    item = f"'{found}': " if isinstance((None, *place)[-1], int) else ""
     return f"{item}{text[:1].lower()}{text[1:]}"
 
 
@@ -57,7 +61,7 @@ def _at(values: Any, place: Where) -> Any:
         for part in place:
             values = values[part]
     except (LookupError, TypeError):
-        return REST  # removed together with what it was in
+        return GONE
     return values
 
 

@@ -1,18 +1,21 @@
 """What the event log of the target has already of what an import brings."""
 
+from collections.abc import Collection
 from typing import Any, Final
 
+from ..accounts import STREAM as ACCESS
+from ..accounts import Accounts
 from ..fold import history, upcast
 from ..log import EventLog, StoredEvent
 
 SET, DELETED = "database.set.1", "database.deleted.1"
 JOB, TOTALS, STARTED = "job.imported.1", "totals.added.1", "print.started.1"
 SAVED, REMOVED = "webcam.saved.1", "webcam.removed.1"
-STREAMS: Final = ("database", "history", "print", "webcams")
+STREAMS: Final = (ACCESS, "database", "history", "print", "webcams")
 
 
 class Known:
-    """Values by namespace, jobs that an import has brought before, prints and webcams."""
+    """Values by namespace, jobs that an import has brought before, prints, webcams, users and API keys."""
 
     def __init__(self) -> None:
         self.values: dict[str, Any] = {}
@@ -20,11 +23,24 @@ class Known:
         self.counted = False  # the totals of another program
         self.prints = 0
         self.webcams: dict[str, str] = {}  # names by uid
+        self._accounts = Accounts()
+
+    @property
+    def users(self) -> Collection[str]:
+        """Their names."""
+        return self._accounts.users
+
+    @property
+    def keys(self) -> dict[str, str]:
+        """The names of their secrets, by name."""
+        return {name: key["secret"] for name, key in self._accounts.keys.items()}
 
     def apply(self, event: StoredEvent) -> None:
         """Takes a fact of the log."""
         data: Any = event.data
-        if event.type == SET:
+        if event.stream == ACCESS:
+            self._accounts.apply(event)
+        elif event.type == SET:
             put(self.values.setdefault(data["namespace"], {}), data["key"], data["value"])
         elif event.type == DELETED:
             _cut(self.values.get(data["namespace"], {}), data["key"])

@@ -66,6 +66,7 @@ OPTIONS: Final[Mapping[str, Mapping[str, To]]] = {
     "data_store": _same("datastore", "temperature_store_size", "gcode_store_size"),
     "file_manager": {
         **_same("filestore", "check_klipper_config_path", "enable_object_processing", "enable_config_write_access"),
+        **_same("filestore", "queue_gcode_uploads"),
         "file_system_observer": To("filestore.observe", _observed),
         "default_metadata_parser_timeout": To("filestore.metadata_timeout"),
     },
@@ -75,7 +76,8 @@ OPTIONS: Final[Mapping[str, Mapping[str, To]]] = {
         "supervisord_config_path": To("machine.supervisord_config_path", _path),
     },
     "authorization": {
-        "trusted_clients": To("bridge.trusted_clients", _lines),
+        **_same("authorization", "force_logins", "login_timeout", "enable_api_key", "max_login_attempts"),
+        "trusted_clients": To("authorization.trusted_clients", _lines),
         "cors_domains": To("bridge.cors_domains", _lines),
     },
     "octoprint_compat": {
@@ -110,6 +112,7 @@ REASONS: Final[Mapping[str, str]] = {
     "machine force_validation": "printbus does not look at its unit file",
     "mqtt client_id": "printbus names itself on other brokers",
     "mqtt mqtt_protocol": "printbus speaks MQTT 3.1.1 with other brokers",
+    "authorization default_source": "printbus has users of its own only",
     "update_manager": "printbus does not update other programs",
 }
 
@@ -164,7 +167,7 @@ def _section(section: str, place: str, options: Mapping[str, str], agents: Colle
         if to is not None:
             path, value = tuple(to.path.split(".")), to.turn(text)
         elif into is not None and section not in OPTIONS:
-            path, value = (*into, option), text
+            path, value = (*into, option), text.strip()
         elif option in ELSEWHERE.get(section, ()):
             continue
         else:

@@ -20,7 +20,7 @@ from bus.log import NewEvent, StoredEvent
 from bus.log_draft import LogDraft
 from bus.log_files import segment_paths
 from bus.log_tool import log_directory, read, verify
-from tests.moonraker import DATABASE, content, installed
+from tests.moonraker import DATABASE, content, installed, said
 
 JOBS_OF_A_LOT = 6000
 
@@ -58,7 +58,9 @@ def test_an_import_is_told_is_whole_and_has_nothing_to_do_the_second_time(
     assert "Not carried over:" in out and "[update_manager] (moonraker.conf)" in out
     assert "webcam Tür" in out and "history: 8 jobs" in out and "namespace mainsail: 3 keys" in out
     stored = events(target)
-    assert Counter(event.stream for event in stored) == {"database": 11, "webcams": 2, "history": 9}
+    assert Counter(event.stream for event in stored) == {"database": 11, "webcams": 2, "history": 9, "access": 3}
+    for secret in (said()["api_key"], "pbkdf2", "not-a-secret-in-a-test"):
+        assert secret not in out and secret not in str(stored)
     assert not any(report.problem for report in verify(target))
     made = content(target)
     assert take_over(source, target) == 0
@@ -166,6 +168,29 @@ def test_what_moonraker_has_printed_since_is_added(source: Path, target: Path) -
         "longest_job": 9.0,
         "longest_print": 7.0,
     }
+
+
+def test_users_of_other_kinds_are_told_and_a_second_key_gets_a_name_of_its_own(
+    source: Path, target: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    append(
+        target, "access", NewEvent("key.created.1", {"name": "default", "roles": [], "created_on": 1, "secret": "x"})
+    )
+    columns = "INSERT INTO authorized_users (username, password, created_on, salt, source) VALUES (?, ?, 1, ?, ?)"
+    with closing(sqlite3.connect(source / DATABASE)) as tables, tables:
+        for row in (("carl", "", "", "ldap"), ("a/b", "00", "00", "moonraker"), ("dora", "no hex", "00", "moonraker")):
+            tables.execute(columns, row)
+    assert take_over(source, target) == 1
+    assert "1 API key" in capsys.readouterr().err
+    assert take_over(source, target, "--merge") == 0
+    out = capsys.readouterr().out
+    for what in ("user carl: logs in by ldap", "user a/b: such a name", "user dora: "):
+        assert what in out
+    key, *users = [event.data for event in events(target) if event.stream == "access"][1:]
+    assert (key["name"], [user["username"] for user in users]) == ("moonraker", ["anna", "Bób"])
+    kept = (target / "printbus" / "secrets.json").read_text()
+    assert said()["api_key"] not in kept
+    assert take_over(source, target) == 0
 
 
 def test_a_file_that_cannot_be_added_to_changes_nothing(

@@ -3,13 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from bridge import BridgeSettings
-from bus.config import PrinterConfig
+from bus.config import PrinterConfig, as_yaml
 from bus.moonraker.conf import Conf
 from bus.moonraker.files import checked_sections
-from bus.moonraker.fitting import fitted
 from bus.moonraker.options import OPTIONS, REASONS, Translation, translated
 from bus.supervisor import agent_class, agent_names
 
@@ -33,7 +30,8 @@ def test_what_moonraker_does_by_default_goes_on() -> None:
 def model_of(section: str) -> Any:
     if section == "bridge":
         return BridgeSettings
-    return PrinterConfig.model_fields["mqtt"].annotation if section == "mqtt" else KINDS[section].settings_model
+    core = PrinterConfig.model_fields.get(section)
+    return KINDS[section].settings_model if core is None else core.annotation
 
 
 def test_each_option_of_the_table_has_its_place_in_printer_yaml() -> None:
@@ -48,7 +46,7 @@ def test_each_option_of_the_table_has_its_place_in_printer_yaml() -> None:
 def test_each_option_is_carried_over_or_told() -> None:
     sections = {
         "server": {"port": "7126", "max_upload_size": "lots", "enable_debug_logging": "True", "ssl_port": "0x1"},
-        "file_manager": {"file_system_observer": "none", "queue_gcode_uploads": "True"},
+        "file_manager": {"file_system_observer": "none", "enable_observer_warnings": "True"},
         "machine": {"provider": "supervisord", "validate_config": "False"},
         "webcam no url": {"location": "here"},
         "webcam good": {"stream_url": "/x", "rotation": "90", "aspect_ratio": "wide"},
@@ -70,7 +68,7 @@ def test_each_option_is_carried_over_or_told() -> None:
         "[machine] validate_config",
         "[timelapse] (moonraker.conf): printbus has nothing of this kind",
         "[power plug]",
-        "[file_manager] queue_gcode_uploads",
+        "[file_manager] enable_observer_warnings",
     ):
         assert what in told
     assert len(made.lost) == 9
@@ -107,10 +105,29 @@ def test_a_secret_that_is_not_there_is_told_and_a_sudo_password_kept_in_a_file()
     ]
 
 
-@pytest.mark.parametrize("text", ["", "x", "1.2.3.4\nprinter.local\n10.0.0.0/33\n10.0.0.0/8"])
-def test_of_a_list_only_what_is_wrong_is_left_out(text: str) -> None:
-    given = [line for line in text.splitlines() if line]
-    found, refused = fitted(BridgeSettings, {"trusted_clients": given})
-    good = [f"{line}/32" if "/" not in line else line for line in given if line in ("1.2.3.4", "10.0.0.0/8")]
-    assert found == {"trusted_clients": good}
-    assert len(refused) == len(given) - len(good)
+def test_templates_and_gcode_keep_their_lines_and_their_secrets() -> None:
+    template = "\n{% set told = payload|fromjson %}\n{set_result(secrets.a.b, told)}"
+    sensor = {"type": "mqtt", "state_topic": "a/b", "state_response_template": template, "parameter_x": "\nunits=W"}
+    made = result({"sensor Case": sensor, "job_queue": {"job_transition_gcode": "\nG28\nM117 x"}, "history": {}})
+    assert made.lost == []
+    assert as_yaml({name: made.printer[name] for name in ("sensors", "job_queue")}) == (
+        "sensors:\n  Case:\n    type: mqtt\n    state_topic: a/b\n    state_response_template: |-\n"
+        "      {% set told = payload|fromjson %}\n      {set_result(secrets.a.b, told)}\n"
+        "    parameter_x:\n      units: W\njob_queue:\n  job_transition_gcode: |-\n    G28\n    M117 x\n"
+    )
+
+
+def test_users_are_let_in_as_before() -> None:
+    options = {
+        "trusted_clients": "\n10.0.0.1\nprinter.local\n10.0.0.0/33",
+        "force_logins": "True",
+        "login_timeout": "7",
+    }
+    made = result({"authorization": options | {"cors_domains": "*.local", "default_source": "ldap"}})
+    assert made.printer["authorization"] == {
+        "trusted_clients": ["10.0.0.1/32", "printer.local"],
+        "force_logins": True,
+        "login_timeout": 7,
+    }
+    assert made.printer["bridge"]["cors_domains"] == ["*.local"]
+    assert len(made.lost) == 2 and "'10.0.0.0/33'" in made.lost[1]
