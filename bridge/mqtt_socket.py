@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Protocol
 
+from bus.access import Tls
+
 from .frames import BINARY, UNSUPPORTED, frame
 from .socket import WebSocket
 
@@ -31,6 +33,7 @@ class MqttFactory(Protocol):
         queued: Callable[[], int],
         pause: Callable[[bool], None],
         address: str,
+        tls: Tls | None,
     ) -> Feed:
         """`queued` tells how many written bytes wait for the client; `pause` stops the reading from it, or goes on."""
 
@@ -41,7 +44,12 @@ class MqttSocket:
     def __init__(self, wire: WebSocket, factory: MqttFactory, address: str) -> None:
         self._wire = wire
         self._feed = factory(
-            write=self._write, close=self._close, queued=wire.queued, pause=wire.pause, address=address
+            write=self._write,
+            close=self._close,
+            queued=wire.queued,
+            pause=wire.pause,
+            address=address,
+            tls=wire.tls,
         )
 
     def on_message(self, opcode: int, payload: bytes) -> None:

@@ -4,6 +4,9 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol, cast
 
+from bus.access import Tls
+from bus.sockets import tls_of
+
 from .frames import (
     BINARY,
     CLOSE,
@@ -144,6 +147,11 @@ class WebSocket(asyncio.Protocol):
     def queued(self) -> int:
         """Bytes that wait for a peer which does not keep up; 0 for one that does."""
         return self._transport.get_write_buffer_size() if self._blocked and self._transport is not None else 0
+
+    @property
+    def tls(self) -> Tls | None:
+        """Whether it is encrypted, and what that says of the peer."""
+        return tls_of(self._transport) if self._transport is not None else None
 
     def pause(self, stop: bool) -> None:
         """Read no more from the peer, or again."""

@@ -125,7 +125,7 @@ class TrustedNetworks:
         """An identity for a trusted address; unix sockets count as trusted."""
         if not self.trusts(login.address):
             return Refusal.NOT_AUTHORIZED
-        role = _role(login)
+        role = role_of(login)
         if role is Role.CLIENT and client_id_fault(login.client_id):
             return Refusal.CLIENT_ID
         return Identity(login.client_id, role, login.user, login.address, login.transport, confided=login.confided)
@@ -144,7 +144,8 @@ class TrustedNetworks:
         return any(host in network for network in self._networks)
 
 
-def _role(login: Login) -> Role:
+def role_of(login: Login) -> Role:
+    """What a client claims to be."""
     user, client_id = login.user or "", login.client_id
     if user.startswith("agent:") and re.fullmatch(r"agent\.[A-Za-z0-9_-]+", client_id):
         return Role.AGENT

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 
-from .access import PRINTER, Identity, Role
+from .access import Identity, Role
 from .config import ConfigError
+from .identity import ROLES
 from .matching import covers, filter_fault, overlaps
 from .rule_file import KINDS, PLACE, Rule, RuleSet, default_rules
 from .rules import Action, FileRules, Line
@@ -42,7 +43,7 @@ def identity(words: Sequence[str], known_roles: Sequence[str]) -> Identity:
             raise ConfigError(f"--as: '{word}': a client has one {kind}")
         given[kind] = name
     role = given.get("role", Role.CLIENT.value)
-    known = [*dict.fromkeys((*KINDS, PRINTER, *known_roles))]
+    known = [*dict.fromkeys((*KINDS, *ROLES, *known_roles))]
     if role not in known:
         raise ConfigError(f"--as: no role is called '{role}'; known: {', '.join(known)}")
     named = () if role in KINDS else (role,)

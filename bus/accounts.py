@@ -12,6 +12,10 @@ USER_PASSWORD, USER_REHASHED, USER_ROLES = "user.password.1", "user.rehashed.1",
 USER_SIGNED_IN, USER_LOGGED_OUT = "user.signed_in.1", "user.logged_out.1"
 KEY_CREATED, KEY_REVOKED = "key.created.1", "key.revoked.1"
 
+LOGINS = "logins"
+"""The stream of who logged in and who could not."""
+SUCCEEDED, FAILED = "login.succeeded.1", "login.failed.1"
+
 Record = dict[str, Any]
 
 

@@ -42,6 +42,12 @@ class Actor:
     transport: str
     client: str
     kind: Kind = Kind.OWNER
+    address: str = ""  # of a client that is not called by it
+
+    @property
+    def source(self) -> str:
+        """The address that a login comes from."""
+        return self.address or self.client
 
     @property
     def principal(self) -> Principal:
@@ -55,7 +61,8 @@ class Actor:
 
     def as_dict(self) -> dict[str, Any]:
         """The form that events keep."""
-        return {"user": self.user, "transport": self.transport, "client": self.client}
+        kept = {"user": self.user, "transport": self.transport, "client": self.client}
+        return kept | {"address": self.address} if self.address else kept
 
     def as_said(self) -> dict[str, Any]:
         """The form that requests carry."""

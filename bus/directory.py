@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from schemas import Permission
 
@@ -11,6 +11,7 @@ from .accounts import Accounts
 from .authorization import Authorization
 from .clock import SYSTEM, Clock
 from .errors import Unauthenticated
+from .guessing import Guesses
 from .identity import (
     EVERYTHING,
     KEY_PREFIX,
@@ -52,6 +53,7 @@ class Directory:
         self.vault = vault
         self.oneshots = OneShots(clock)
         self.passwords = Passwords()
+        self.guesses = Guesses(settings.max_login_attempts, clock)
         self.trust = Trust(settings.trusted_clients)
         self._issuer = instance
         self._clock = clock
@@ -77,6 +79,10 @@ class Directory:
         """The roles of a user or key; nobody else has any."""
         known = self._record(who)
         return tuple(known["roles"]) if known else ()
+
+    def knows(self, who: Principal) -> bool:
+        """Whether there is such a user or key; others always are."""
+        return who.kind not in (Kind.USER, Kind.KEY) or self._record(who) is not None
 
     def permissions(self, roles: Sequence[str]) -> frozenset[Permission]:
         """What these roles may do together; a role that is not configured any more gives nothing."""
@@ -113,7 +119,7 @@ class Directory:
         """The user with this password; raises Unauthenticated, which takes as long for one that there is not."""
         known = self.accounts.users.get(username)
         hashed = self.vault.get(known["password"]) if known else None
-        if not await self.passwords.matches(hashed, password):
+        if not await self.guesses.judge(username, address, partial(self.passwords.matches, hashed, password)):
             raise Unauthenticated("Invalid username or password")
         return user(username)
 

@@ -15,9 +15,9 @@ from uuid import uuid4
 
 from schemas import METHODS
 
-from .access import AccessRules, Identity, Login, Refusal, Role, TrustedNetworks
-from .accounts import Accounts
-from .agent import Agent, Settings
+from .access import AccessRules, Identity, Role
+from .accounts import FAILED, LOGINS, SUCCEEDED, Accounts
+from .agent import Actor, Agent, Settings
 from .audit import STREAM, Audit
 from .broker import Broker
 from .claims import keep_name
@@ -28,12 +28,15 @@ from .engine import Connection as Wire
 from .exchange import Exchange
 from .fold import Fold, Folds, Snapshots, keep_snapshots
 from .host import BrokerHost, LogPublisher, sweeper
+from .identity import Principal
 from .journal import Journal, Retention
 from .last_working import Files
 from .listeners import BrokerSettings
 from .lmdb_log import LmdbLog
 from .lmdb_store import LmdbStore
 from .log import StoredEvent
+from .logins import Logins
+from .people import KnownPeople, Revocation
 from .program import Program
 from .reload import reload_on_hangup
 from .router import Router
@@ -92,35 +95,15 @@ def agent_key(data: Path) -> str:
     return path.read_text().strip()
 
 
-class KeyedNetworks(TrustedNetworks):
-    """Trusted networks are let in as clients; who wants to be an agent or a bridge must know the instance's key."""
-
-    def __init__(self, key: str) -> None:
-        super().__init__()
-        self._key = key.encode()
-
-    def authenticate(self, login: Login) -> Identity | Refusal:
-        """An identity, or the refusal of a wrong key."""
-        found = super().authenticate(login)
-        if isinstance(found, Refusal) or found.role not in (Role.AGENT, Role.BRIDGE):
-            return found
-        return found if secrets.compare_digest(login.password or b"", self._key) else Refusal.CREDENTIALS
-
-
 @asynccontextmanager
 async def running(plan: Plan, program: Program) -> AsyncIterator[str]:
     """Runs the plan; yields the ready line once the listeners answer."""
     own = make_folders(plan.data)
     topics = Topics(plan.config.instance)
-    authenticator = KeyedNetworks(agent_key(plan.data))
     store = LmdbLog.open(own / "log", segment_bytes=plan.config.log.segment_bytes)
     limits = plan.broker.limits
     exchange = Exchange(plan.rules, limits, LmdbStore.open(own / "broker", map_bytes(limits)))
-    async with (
-        Journal(store, retention=_retention(plan)) as journal,
-        aclosing(exchange),
-        Broker(exchange, authenticator, plan.broker) as broker,
-    ):
+    async with Journal(store, retention=_retention(plan)) as journal, aclosing(exchange):
         folds = Folds(store, Snapshots(own / "snapshots", store.epoch), [*plan.folds])
         await journal.ask(lambda _: folds.restore(journal.head))
         directory = await _directory(plan, own, folds, journal)
@@ -137,10 +120,11 @@ async def running(plan: Plan, program: Program) -> AsyncIterator[str]:
         mqtt = plan.config.mqtt
         session = LocalSession(exchange, Identity("printbus", Role.BUS, transport="local"), qos=mqtt.default_qos)
         session.subscribe(topics.agents, sweeper(session, exchange, topics))
-        async with asyncio.TaskGroup() as tasks:
+        authenticator = _logins(plan, exchange, directory, host)
+        async with Broker(exchange, authenticator, plan.broker) as broker, asyncio.TaskGroup() as tasks:
             supervisor = host.supervisor = Supervisor(exchange, topics, plan.data, journal, router, host, mqtt)
             started = _start(plan, tasks, router, supervisor)
-            reloading = reload_on_hangup(exchange, plan.read_rules)
+            reloading = reload_on_hangup(exchange, partial(_read_rules, plan, directory))
             started.append(tasks.create_task(reloading, name="access rules"))
             LogPublisher(
                 session, topics, journal, folds, {kind.name: owner for kind, owner in plan.folds.items()}
@@ -202,6 +186,25 @@ async def _directory(plan: Plan, own: Path, folds: Folds, journal: Journal) -> D
     return directory
 
 
+def _read_rules(plan: Plan, directory: Directory) -> AccessRules:
+    rules = plan.read_rules()
+    rules.people = KnownPeople(directory)
+    return rules
+
+
+def _logins(plan: Plan, exchange: Exchange, directory: Directory, host: BrokerHost) -> Logins:
+    """Who may connect; changes of users, keys and roles are followed from now on."""
+
+    def note(who: Principal | None, how: str, actor: Actor) -> None:
+        host.record(LOGINS, SUCCEEDED if who else FAILED, {"username": who.name if who else None, "how": how}, actor)
+
+    exchange.rules.people = KnownPeople(directory)
+    revocation = Revocation(exchange, directory)
+    revocation.sweep()
+    directory.watch(revocation.changed)
+    return Logins(directory, agent_key(plan.data), note)
+
+
 async def _router(plan: Plan, exchange: Exchange, topics: Topics, journal: Journal, directory: Directory) -> Router:
     session = LocalSession(
         exchange,
@@ -260,9 +263,7 @@ def _uplinks(
     return started
 
 
-async def _bridge(
-    plan: Plan, exchange: Exchange, topics: Topics, authenticator: KeyedNetworks, host: BrokerHost
-) -> Any:
+async def _bridge(plan: Plan, exchange: Exchange, topics: Topics, authenticator: Logins, host: BrokerHost) -> Any:
     if plan.bridge is None:
         return None
     identity = Identity(BRIDGE, Role.BRIDGE, f"bridge:{uuid4().hex}", transport="local")

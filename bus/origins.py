@@ -32,6 +32,7 @@ class Origin:
     send: Answer
     connection: Connection | None = None
     shared: bool = False
+    confided: bool = True  # nobody on the way can listen
     agent: bool = False  # a part of the printer host, which may call what is for those
     may: frozenset[str] | None = None  # the permissions of a mandate; None: not limited by one
 
@@ -113,7 +114,9 @@ class Origins:
         send = self._sender(self._topics.private_response(client), sender, silence=plain_http)
         if not plain_http:
             connection.send = send
-        found = Origin(connection.actor, client, send, connection=None if plain_http else connection)
+        found = Origin(
+            connection.actor, client, send, connection=None if plain_http else connection, confided=_confided(sender)
+        )
         self._known[client] = found
         return found
 
@@ -125,7 +128,7 @@ class Origins:
         send = self._sender(self._topics.reply(sender.client_id), sender)
         if connection is not None:
             connection.send = self._sender(self._topics.private_response(sender.client_id), sender)
-        found = Origin(actor, sender.client_id, send, connection=connection, agent=agent)
+        found = Origin(actor, sender.client_id, send, connection=connection, confided=_confided(sender), agent=agent)
         self._known["/" + sender.client_id] = found
         return found
 
@@ -146,8 +149,12 @@ class Origins:
         return send
 
 
+def _confided(sender: Identity) -> bool:
+    return sender.confided or sender.transport == "local" or sender.role is not Role.CLIENT
+
+
 def actor_of(sender: Identity) -> Actor:
     """The actor behind a session."""
     if sender.role is not Role.CLIENT:
         return Actor(sender.user, str(sender.role), sender.client_id)
-    return Actor(sender.user, "mqtt", sender.client_id, sender.kind)
+    return Actor(sender.user, "mqtt", sender.client_id, sender.kind, sender.address)

@@ -212,6 +212,13 @@ class Registry:
             self._exchange.counters.sessions_refused += 1
             self._remove(session)
 
+    def expel(self, session: ClientSession) -> None:
+        """Whose session it is has no right to it any more: end its connection, and forget it."""
+        if session.link is not None:
+            session.link.cut("its user or key is gone")
+        if self._by_id.get(session.identity.client_id) is session:
+            self._remove(session)
+
     def _remove(self, session: ClientSession) -> None:
         client_id = session.identity.client_id
         if session.filters:

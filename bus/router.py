@@ -250,6 +250,8 @@ class Router:
             raise MethodNotFound(f"{name} needs a connection that stays")
         if row.flags.secret and origin.shared:
             raise Forbidden(f"{name} is refused on a topic that others can read; use a private one")
+        if row.flags.secret and not origin.confided:
+            raise Forbidden(f"{name} is refused where a network could listen; connect over TLS, or from this machine")
         if not row.flags.urgent:
             self._flow.require_room(origin.client, many=origin.actor.transport == "http")
         call = Call(row, self._validated(row, params), origin.actor, origin.connection, params, asked=name)

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, fie
 
 from .access import DISCOVERY, PRINTER, REQUEST, Role
 from .config import ConfigError, Section, checked, nearest, read_yaml
+from .identity import ROLES
 from .matching import filter_fault
 
 KINDS = (Role.CLIENT.value, Role.AGENT.value, Role.BRIDGE.value)
@@ -107,7 +108,7 @@ class RuleSet(Section):
     @field_validator("rules")
     @classmethod
     def _known_roles(cls, rules: tuple[Rule, ...], info: ValidationInfo) -> tuple[Rule, ...]:
-        known = [*KINDS, PRINTER, *info.data.get("roles", ())]
+        known = [*KINDS, *ROLES, *info.data.get("roles", ())]
         for number, rule in enumerate(rules, 1):
             for role in rule.role or ():
                 if role not in known:

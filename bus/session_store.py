@@ -9,6 +9,7 @@ from typing import Any
 from .access import Identity, Role
 from .clock import Clock
 from .commits import Commits
+from .identity import Kind
 from .limits import Limits
 from .message import Message, MessageRecord
 from .retained import Retained
@@ -227,10 +228,11 @@ def _seal_session(key: bytes, owner: Identity, filters: dict[str, int], left: fl
 
 def _who(identity: Identity) -> list[Any]:
     who = identity
-    return [who.client_id, who.role, who.user, who.address, who.transport, who.roles]
+    return [who.client_id, who.role, who.user, who.address, who.transport, who.roles, who.kind]
 
 
 def _identity_of(fields: list[Any]) -> Identity:
     """The client that a record names."""
-    client_id, role, user, address, transport, roles = fields
-    return Identity(client_id, Role(role), user, address, transport, tuple(roles))
+    client_id, role, user, address, transport, roles, *kind = fields  # records had no kind once
+    known = Kind(kind[0]) if kind else Kind.TRUSTED
+    return Identity(client_id, Role(role), user, address, transport, tuple(roles), kind=known)

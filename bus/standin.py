@@ -11,6 +11,7 @@ from .agent import Actor
 from .commits import Line
 from .errors import Forbidden, InvalidParams, NotFound, Overloaded, Unavailable
 from .exchange import Exchange
+from .identity import Kind
 from .matching import too_long, topic_fault
 from .message import Message
 from .origins import TEMPLATE
@@ -164,17 +165,18 @@ class StandIn:
         if actor.transport in CONFIGURED:
             return OWNER
         if actor.transport != "mqtt":
-            return self._known(actor.user, actor.transport, actor.client if actor.transport[:7] == "uplink:" else "")
+            client = actor.client if actor.transport[:7] == "uplink:" else ""
+            return self._known(actor.user, actor.kind, actor.transport, client)
         session = self._exchange.sessions.get(actor.client)
         if session is None:
             raise Unavailable("The client has gone")
         return session.identity
 
-    def _made(self, user: str | None, transport: str, client: str) -> Identity:
-        kind, _, uplink = transport.partition(":")
-        role = self.uplinks[uplink].role if kind == "uplink" else None
-        name = f"uplink.{uplink}.{client}".rstrip(".") if kind == "uplink" else GUEST
-        return Identity(name, Role.CLIENT, user, transport=transport, roles=(role,) if role else ())
+    def _made(self, user: str | None, kind: Kind, transport: str, client: str) -> Identity:
+        through, _, uplink = transport.partition(":")
+        role = self.uplinks[uplink].role if through == "uplink" else None
+        name = f"uplink.{uplink}.{client}".rstrip(".") if through == "uplink" else GUEST
+        return Identity(name, Role.CLIENT, user, transport=transport, roles=(role,) if role else (), kind=kind)
 
 
 class _Stored(Line):

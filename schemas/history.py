@@ -98,6 +98,7 @@ class Starter(Model):
     user: str | None
     transport: str
     client: str = Field(description="An address, or the id of an MQTT client.")
+    address: str = Field("", description="That of an MQTT client.")
 
 
 class Job(Model):

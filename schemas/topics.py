@@ -74,6 +74,7 @@ class Actor(Model):
     user: str | None
     transport: str
     client: str = Field(description="An address or a client id.")
+    address: str = Field("", description="That of a client which is not called by it.")
 
 
 class Caller(Model):

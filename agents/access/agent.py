@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from bus import accounts, tokens
-from bus.accounts import Accounts
+from bus.accounts import FAILED, LOGINS, SUCCEEDED, Accounts
 from bus.agent import Agent, Bus, Call, Host, Settings, implements
 from bus.aggregate import Aggregate, Fact
 from bus.clock import SYSTEM
@@ -18,8 +18,6 @@ from schemas import NoParams, access
 from .keys import DEFAULT, new_key, require_key_name, shown
 from .names import PSEUDO_USERS, require_password, require_user_name
 
-LOGINS = "logins"
-SUCCEEDED, FAILED = "login.succeeded.1", "login.failed.1"
 MAX_USERS = MAX_KEYS = 200
 NO_USER = "No user is logged in"
 
@@ -55,7 +53,7 @@ class Access(Agent):
         if params.username in PSEUDO_USERS:
             raise InvalidParams(f"Nobody can log in as {params.username}")
         try:
-            who = await self._known.check_password(params.username, params.password, call.actor.client)
+            who = await self._known.check_password(params.username, params.password, call.actor.source)
         except Unauthenticated:
             await self._note(FAILED, params.username, "password", call)
             raise
@@ -90,7 +88,7 @@ class Access(Agent):
     @implements(access.ONESHOT)
     def oneshot(self, params: NoParams, call: Call) -> str:
         """For the caller, at the caller's address."""
-        return self._known.oneshots.issue(call.actor.principal, call.actor.client)
+        return self._known.oneshots.issue(call.actor.principal, call.actor.source)
 
     @implements(access.VERIFY)
     def verify(self, params: access.VerifyParams, call: Call) -> access.Verified:
@@ -175,7 +173,7 @@ class Access(Agent):
         """Raises InvalidParams for callers that are no users, and for a wrong password."""
         name = await self._caller(call)
         try:
-            await self._known.check_password(name, params.password, call.actor.client)
+            await self._known.check_password(name, params.password, call.actor.source)
         except Unauthenticated:
             await self._note(FAILED, name, "password", call)
             raise InvalidParams("The current password is wrong") from None

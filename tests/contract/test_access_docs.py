@@ -116,7 +116,7 @@ def test_the_default_set_can_be_asked(check: Check, tmp_path: Path, capsys: pyte
     [
         (
             "broker check --as role:dashbords",
-            "no role is called 'dashbords'; known: client, agent, bridge, printer, family",
+            "no role is called 'dashbords'; known: client, agent, bridge, viewer, operator, admin, printer, family",
         ),
         ("broker check --as anna --as user:ben", "a client has one user"),
         ("broker check --topic 'a/#/b'", "# must stand alone on the last level"),

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import partial
 
 from bridge.mqtt_socket import Feed
-from bus.access import AccessRules, Identity, Role, TrustedNetworks
+from bus.access import AccessRules, Identity, Role, Tls, TrustedNetworks
 from bus.engine import Connection
 from bus.exchange import Exchange
 from bus.limits import Limits
@@ -37,6 +37,7 @@ class Broker:
         queued: Callable[[], int],
         pause: Callable[[bool], None],
         address: str,
+        tls: Tls | None,
     ) -> Feed:
         self.write, self.close, self.address = write, close, address
         if self.refuses:
