@@ -69,8 +69,8 @@ class TunnelSocket:
         self._tunnels = tunnels
         self._wire = wire
         self._key = key
-        self._number = tunnels.clients.open(self, who)
         wire.opening = True
+        self._number = tunnels.clients.open(self, who)
         tunnels.clients.request(self._number, OPEN)
 
     def on_answer(self, payload: bytes) -> None:

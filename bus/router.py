@@ -243,9 +243,11 @@ class Router:
         mandated = origin.may is not None
         if not self._over_mqtt and not mandated and origin.actor.transport.startswith(("mqtt", "uplink:")):
             raise MethodNotFound("No methods are offered over MQTT: 'enable_moonraker_api' is switched off")
-        if row is None or port is None or (row.needs is Permission.AGENT and not origin.agent):
+        if row is None or (row.needs is Permission.AGENT and not origin.agent):
             raise MethodNotFound("Method not found")
         self._require(row, name, origin)
+        if port is None:
+            raise MethodNotFound("Method not found")
         if row.flags.connection and origin.connection is None and (mandated or origin.actor.transport == "http"):
             raise MethodNotFound(f"{name} needs a connection that stays")
         if row.flags.secret and origin.shared:
