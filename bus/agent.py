@@ -265,6 +265,11 @@ class Agent:
     folds: ClassVar[tuple[type[Fold], ...]] = ()  # kept beside the log, published as state documents
     rows: ClassVar[Mapping[str, tuple[AnyMethod, Handler]]] = {}
 
+    @classmethod
+    def lacks(cls) -> str | None:
+        """What an optional agent cannot do without and this machine does not have, and what to do about it."""
+        return None
+
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         found = (value for base in reversed(cls.__mro__) for value in vars(base).values())

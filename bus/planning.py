@@ -103,7 +103,10 @@ class Configuration:
             if kind.name in self.printer.remote_agents or (kind.optional and kind.name not in self.sections):
                 continue
             try:
-                found.append((kind, self.settings(kind)))
+                settings = self.settings(kind)
+                if reason := kind.lacks():
+                    raise ConfigError(f"{self.source}: '{kind.name}': {reason}")
+                found.append((kind, settings))
             except ConfigError as error:
                 if not kind.optional:
                     raise

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+LIBRARY = "apprise"
+NO_LIBRARY = "messaging services need the package apprise: install printbus with its extra 'notify'"
 DOCUMENT = "notifiers"  # the state document
 REMOTE_METHOD = "notify"
 TEST = "test"
@@ -37,6 +40,11 @@ class Notifiers(Agent):
     optional = True
     settings_model = NotifiersSettings
     settings: NotifiersSettings
+
+    @classmethod
+    def lacks(cls) -> str | None:
+        """The library that knows the services."""
+        return None if find_spec(LIBRARY) else NO_LIBRARY
 
     def __init__(self, bus: Bus, settings: NotifiersSettings, host: Host | None = None) -> None:
         super().__init__(bus, settings, host)

@@ -1,16 +1,12 @@
 """The section `notifiers` of printer.yaml: each notifier by its name."""
 
-from importlib.util import find_spec
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field
 
 from bus.agent import Settings
 from bus.options import TemplateText
 from schemas.notifiers import Event
-
-LIBRARY = "apprise"
-NO_LIBRARY = "messaging services need the package apprise: install printbus with its extra 'notify'"
 
 
 def _split(value: object) -> object:
@@ -48,12 +44,6 @@ class NotifiersSettings(Settings):
     model_config = ConfigDict(frozen=True, extra="allow")
 
     __pydantic_extra__: dict[str, NotifierSettings]
-
-    @model_validator(mode="after")
-    def _can_send(self) -> Self:
-        if find_spec(LIBRARY) is None:
-            raise ValueError(NO_LIBRARY)
-        return self
 
     @property
     def notifiers(self) -> dict[str, NotifierSettings]:

@@ -1,7 +1,7 @@
 """The section `sensors` of printer.yaml: each sensor by its name."""
 
 from collections.abc import Mapping
-from typing import Literal, Self
+from typing import Self
 
 from pydantic import ConfigDict, Field, model_validator
 
@@ -77,7 +77,7 @@ class SensorSettings(Families):
     state_topic: OneTopic
     state_response_template: TemplateText = Field(description="Calls set_result(name, value) for what is in `payload`.")
     uplink: str | None = Field(None, description="The uplink to the broker of the topic; by default it is this one.")
-    qos: Literal[0, 1, 2] | None = Field(None, description="Of the subscription there; default `mqtt.default_qos`.")
+    qos: int | None = Field(None, ge=0, le=2, description="Of the subscription there; default `mqtt.default_qos`.")
 
     families = FAMILIES
 

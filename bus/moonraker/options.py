@@ -15,6 +15,7 @@ HERE: Final = {"127.0.0.1", "::1", "localhost", "0.0.0.0"}  # noqa: S104 - as a 
 MQTT_PORT: Final = "1883"
 OTHER_MQTT_PORT: Final = 1884
 NOT_A_NAME: Final = re.compile(r"[^A-Za-z0-9_-]")
+UPLINK: Final = "moonraker"
 NOTHING: Final = "printbus has nothing of this kind"
 UNKNOWN: Final = "printbus has no such option"
 
@@ -139,6 +140,9 @@ def translated(conf: Conf, agents: Collection[str], source: Path, own: Path, sec
         _section(section, conf.places.get(section, ""), options, agents, made)
     if "mqtt" in sections:
         _uplink(sections["mqtt"], own, made)
+        if made.broker:
+            for sensor in made.printer.get("sensors", {}).values():
+                sensor["uplink"] = UPLINK
     if "sudo_password" in sections.get("machine", {}):
         _put(made.printer, ("machine", "sudo_password"), _secret_file("sudo", sections["machine"], own, made))
     return made
@@ -202,7 +206,7 @@ def _uplink(options: Mapping[str, str], own: Path, made: Translation) -> None:
         uplink["user"] = options["username"]
     if "password" in options:
         uplink["password"] = _secret_file("mqtt", options, own, made)
-    _put(made.broker, ("uplinks", "moonraker"), uplink)
+    _put(made.broker, ("uplinks", UPLINK), uplink)
     if options["address"] in HERE and port == MQTT_PORT:
         _put(made.broker, ("listeners", "default", "port"), OTHER_MQTT_PORT)
         made.other.append(f"[mqtt] address: printbus's own broker listens on port {OTHER_MQTT_PORT}; {port} is taken")

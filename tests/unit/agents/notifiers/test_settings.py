@@ -1,12 +1,17 @@
 """The section `notifiers`: all options of the reference, mistakes by name, and no secret in what is said about them."""
 
+import json
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from agents.notifiers.settings import NO_LIBRARY, NotifierSettings, NotifiersSettings
+from agents.notifiers.agent import NO_LIBRARY
+from agents.notifiers.settings import NotifierSettings, NotifiersSettings
+from bus.__main__ import build_parser
 from bus.config import ConfigError, checked
+from bus.planning import planned
 
 REQUIRED = {"url": "tgram://12345:Token/67890", "events": "complete, error"}
 
@@ -58,8 +63,12 @@ def test_an_address_in_the_wrong_place_is_not_repeated() -> None:
     assert "'notifiers.phone': " in str(raised.value) and "Token" not in str(raised.value)
 
 
-def test_without_the_library_the_component_fails_and_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_library_the_component_fails_and_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setitem(sys.modules, "apprise", None)
-    with pytest.raises(ConfigError) as raised:
-        read(**REQUIRED)
-    assert NO_LIBRARY in str(raised.value) and "Token" not in str(raised.value)
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "printer.yaml").write_text(json.dumps({"notifiers": {"phone": REQUIRED}}))
+    plan = planned(build_parser().parse_args(["up", "--data", str(tmp_path)]), local=True)
+    assert NO_LIBRARY in plan.failed["notifier"] and "Token" not in plan.failed["notifier"]
+    assert "notifiers" not in [kind.name for kind, _ in plan.agents]

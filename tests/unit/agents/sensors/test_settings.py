@@ -66,7 +66,7 @@ def test_what_is_not_said_has_a_default() -> None:
         ({**REQUIRED, "state_topic": "home/#"}, "'sensors.meter.state_topic': expected one topic, without wildcards"),
         ({**REQUIRED, "state_response_template": "{% if %}"}, "not a template: line 1"),
         ({**REQUIRED, "type": "modbus"}, "'sensors.meter.type': input should be 'mqtt'"),
-        ({**REQUIRED, "qos": 3}, "'sensors.meter.qos': input should be 0, 1 or 2"),
+        ({**REQUIRED, "qos": 3}, "'sensors.meter.qos': input should be less than or equal to 2"),
         ({**REQUIRED, "stat_topic": "a"}, "unknown key 'sensors.meter.stat_topic', did you mean 'state_topic'?"),
         ({**REQUIRED, "paramter_power": {}}, "'sensors.meter.paramter_power', did you mean 'parameter_NAME'?"),
         ({**REQUIRED, "parameter_": {}}, "unknown key 'sensors.meter.parameter_'"),

@@ -86,6 +86,24 @@ def test_the_broker_that_moonraker_was_a_client_of_is_joined() -> None:
     assert [line.partition(" (")[0] for line in made.lost] == ["[mqtt] client_id"]
 
 
+def test_sensors_stay_on_that_broker_and_notifiers_are_kept() -> None:
+    sensor = {
+        "type": "mqtt",
+        "state_topic": "home/case",
+        "state_response_template": "\n{% set said = payload|fromjson %}\n{set_result('power', said.power|float)}",
+        "qos": "1",
+        "parameter_power": "\nunits=W",
+        "history_field_power": "\nparameter=power\nstrategy=average\nprecision=2\nreport_maximum=true",
+    }
+    notifier = {"url": "tgram://{secrets.a.b}/{secrets.a.c}", "events": "started, error", "attach": "\n/a\n/b"}
+    made = result({"mqtt": {"address": "house.local"}, "sensor Case": sensor, "notifier phone": notifier})
+    assert made.lost == []
+    case = made.printer["sensors"]["Case"]
+    assert (case["uplink"], case["qos"], case["parameter_power"]) == ("moonraker", 1, {"units": "W"})
+    assert case["history_field_power"].items() >= {"precision": 2, "report_maximum": True}.items()
+    assert made.printer["notifiers"]["phone"]["events"] == ["started", "error"]
+
+
 def test_a_broker_on_this_machine_keeps_its_port() -> None:
     made = result({"mqtt": {"address": "localhost", "instance_name": "my printer"}})
     assert made.broker["listeners"] == {"default": {"port": 1884}}
