@@ -78,6 +78,7 @@ def test_the_first_file_says_nothing_and_each_of_its_examples_is_right(tmp_path:
         "datastore",
         "webcams",
         "announcements",
+        "job_queue",
         "sensors",
         "notifiers",
         "spoolman",
