@@ -11,8 +11,9 @@ import orjson
 
 from bus.agent import Actor, Agent, Bus, Call, Host, Raw, implements
 from bus.clock import SYSTEM, Clock
-from bus.errors import BusError, HostError, InvalidParams, MethodNotFound, NotFound, Refused
+from bus.errors import BusError, HostError, InvalidParams, MethodNotFound, NotFound, OutOfSpace, Refused
 from bus.log import JSON, NewEvent
+from bus.log_files import FULL
 from schemas import NoParams, database, printer
 
 from .backups import Backups, differences
@@ -286,8 +287,9 @@ def _inside(value: Any, place: Place) -> bytes | None:
 
 
 async def _disk(work: Callable[[], T]) -> T:
-    """What a thread finds on the disk; raises HostError where it fails."""
+    """What a thread finds on the disk; raises OutOfSpace and HostError where it fails."""
     try:
         return await asyncio.to_thread(work)
     except OSError as error:
-        raise HostError(f"The backup folder cannot be used: {error.strerror}") from None
+        kind = OutOfSpace if error.errno in FULL else HostError
+        raise kind(f"The backup folder cannot be used: {error.strerror}") from None

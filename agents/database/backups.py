@@ -16,6 +16,7 @@ from .past import PORTION
 from .tree import DEEPEST_KEY, Piece, packed, portions, text_of
 
 HEADER: Final = b'{"format":"printbus database 1"}\n'
+LONGEST: Final = 200  # bytes of a name
 LARGEST: Final = 256 << 20
 APPEND_BYTES: Final = 2 << 20
 
@@ -30,7 +31,7 @@ class Backups:
 
     def path(self, name: str) -> Path:
         """Where a copy is; raises InvalidParams for what would be elsewhere."""
-        if not name or name.startswith(".") or "\0" in name or Path(name).name != name:
+        if name.startswith(".") or "\0" in name or Path(name).name != name or not 0 < len(os.fsencode(name)) <= LONGEST:
             raise InvalidParams("A backup has a plain file name, which is in the backup folder")
         return self._folder / name
 
@@ -46,20 +47,13 @@ class Backups:
         path = self.path(name)
         self._folder.mkdir(parents=True, exist_ok=True)
         fresh = self._folder / f".{name}.new"
-        digest = sha256()
-        with fresh.open("wb") as file:
-            for line in (HEADER, *map(_line, pieces)):
-                digest.update(line)
-                file.write(line)
-            file.write(digest.hexdigest().encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
         try:
+            _write(fresh, pieces)
             os.link(fresh, path)  # never over another one
         except FileExistsError:
             raise InvalidParams(f"There is a backup '{name}' already") from None
         finally:
-            fresh.unlink()
+            fresh.unlink(missing_ok=True)
         _settle(self._folder)
         return path
 
@@ -83,6 +77,17 @@ class Backups:
             return _parsed(path.read_bytes())
         except (ValueError, TypeError):
             raise InvalidParams(f"'{name}' {NOT_ONE}") from None
+
+
+def _write(path: Path, pieces: Iterable[Piece]) -> None:
+    digest = sha256()
+    with path.open("wb") as file:
+        for line in (HEADER, *map(_line, pieces)):
+            digest.update(line)
+            file.write(line)
+        file.write(digest.hexdigest().encode() + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _settle(folder: Path) -> None:

@@ -417,6 +417,7 @@ INVALID: list[tuple[str, Json, int]] = [
     ("server.database.history", {"namespace": "x", "key": "a", "limit": 0}, 400),
     ("server.database.post_backup", {"filename": "../out.db"}, 400),
     ("server.database.post_backup", {"filename": ""}, 400),
+    ("server.database.post_backup", {"filename": "x" * 300}, 400),
     ("server.database.delete_backup", {}, 400),
     ("server.database.delete_backup", {"filename": "/etc/passwd"}, 400),
     ("server.database.delete_backup", {"filename": "nosuch.db"}, -32601),

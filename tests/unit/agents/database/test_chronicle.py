@@ -2,7 +2,7 @@
 
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +14,7 @@ from bus.log import START, MemoryLog, NewEvent
 
 from .test_tree import LIMITS, PATHS, VALUES, limits
 
+NOBODY = UUID(int=0)
 SPACES = st.sampled_from(["one", "two"])
 SETS = st.builds(
     lambda space, key, value: (SET, {"namespace": space, "key": key, "value": value}), SPACES, PATHS, VALUES

@@ -1,6 +1,7 @@
 """The agent against a plain dictionary: any calls, restarts and kills between them, and every moment of the past."""
 
 import asyncio
+import os
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from copy import deepcopy
@@ -18,6 +19,8 @@ from tests.database_rig import Life, as_after_a_kill, database
 from .test_tree import SCALARS, VALUES, model_cut, model_find, model_put
 
 T = TypeVar("T")
+
+EXAMPLES = 1000 if os.environ.get("PRINTBUS_CAMPAIGN") else 6
 
 SPACES = st.sampled_from(["mainsail", "fluidd"])
 PATHS = st.lists(st.sampled_from(["a", "b", "c.d"]), min_size=1, max_size=3)
@@ -176,5 +179,5 @@ class DatabaseMachine(RuleBasedStateMachine):
         self.folder.cleanup()
 
 
-DatabaseMachine.TestCase.settings = settings(max_examples=6, stateful_step_count=14, deadline=None)
+DatabaseMachine.TestCase.settings = settings(max_examples=EXAMPLES, stateful_step_count=14, deadline=None)
 TestDatabase: Callable[[], Any] = DatabaseMachine.TestCase
