@@ -13,6 +13,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.error import HTTPError
@@ -33,6 +34,7 @@ CLIENTS = 200
 LISTENERS = 50  # MQTT clients of printbus beside them; Moonraker tells MQTT clients of configured objects only
 FANOUT_SECONDS = 10  # times --seconds
 PRINT = "/printer/print/start?filename=demo.gcode"
+SHORT, SHORT_GCODE, JOBS_PRINTED = "short.gcode", "G4 P700\n", 10
 Values = tuple[float, ...]
 
 
@@ -127,6 +129,55 @@ DATABASE = (
         _websocket("server.database.post_item", {"namespace": "burst", "key": "k%(n)d", "value": {"open": True}}, 16),
     ),
 )
+
+
+def _prints(side: Side) -> None:
+    """Has some prints, which both sides remember, of a file that both know."""
+    printer = side.gcodes.parents[2] / "gcodes"  # as servers.virtual_printer has it
+    (printer / SHORT).write_text(SHORT_GCODE)
+    (side.gcodes / SHORT).write_text(SHORT_GCODE)
+    while (known := _remembered(side)) < JOBS_PRINTED:
+        side.ask(f"/printer/print/start?filename={SHORT}", post=True)
+        servers.until(partial(_knows, side, known + 1), "a print was not noticed")
+
+
+def _remembered(side: Side) -> int:
+    return int(side.ask("/server/history/totals")["job_totals"]["total_jobs"])
+
+
+def _knows(side: Side, jobs: int) -> bool:
+    return _remembered(side) >= jobs
+
+
+QUEUED: dict[str, object] = {"filenames": [SHORT], "reset": True}
+JOBS = (
+    Cell(
+        "history",
+        _figures(f"history over HTTP, {JOBS_PRINTED} jobs a page, 16 connections", 4.0),
+        _http(16, f"/server/history/list?limit={JOBS_PRINTED}"),
+        prepare=_prints,
+    ),
+    Cell(
+        "totals",
+        _figures("history totals over HTTP, 16 connections", 4.0),
+        _http(16, "/server/history/totals"),
+    ),
+    Cell(
+        "queue",
+        _figures("job queue over HTTP, 16 connections", 4.0),
+        _http(16, "/server/job_queue/status"),
+    ),
+    Cell(
+        "queue-write",
+        _figures("queue writes, in sequence (Moonraker's are not kept)"),
+        _websocket("server.job_queue.post_job", QUEUED),
+    ),
+    Cell(
+        "queue-burst",
+        _figures("queue writes, 16 in flight (the same)", 1.0),
+        _websocket("server.job_queue.post_job", QUEUED, 16),
+    ),
+)
 WANTED: dict[str, object] = {"objects": OBJECTS}
 REQUESTS = (
     Cell("http", _figures("HTTP /server/info, 1 connection"), _http(1)),
@@ -196,7 +247,7 @@ START = (
     Figure("start to first answer, fresh data", "s", 1.5, at_most=True),
     Figure("start to first answer, second start", "s", 1.5, at_most=True),
 )
-NAMES = ("start", "idle", *(cell.name for cell in (*REQUESTS, *DATABASE, *FILES, OBJECTS_UPLOAD, SUBSCRIBE)))
+NAMES = ("start", "idle", *(cell.name for cell in (*REQUESTS, *DATABASE, *JOBS, *FILES, OBJECTS_UPLOAD, SUBSCRIBE)))
 
 
 class Others:
@@ -235,7 +286,7 @@ class Bench:
             servers.wait_for(self._printer)
             if "start" in wanted:
                 yield from self._starts()
-            yield from self._served(wanted, (*REQUESTS, *DATABASE, *FILES, SUBSCRIBE))
+            yield from self._served(wanted, (*REQUESTS, *DATABASE, *JOBS, *FILES, SUBSCRIBE))
             yield from self._served([name for name in wanted if name != "idle"], (OBJECTS_UPLOAD,), objects=True)
 
     def _served(self, wanted: Sequence[str], known: Sequence[Cell], *, objects: bool = False) -> Iterator[Row]:

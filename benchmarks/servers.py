@@ -177,17 +177,17 @@ def printbus(data: Path, klipper: Path, http: int, mqtt: int, *, objects: bool =
 
 def wait_for(path: Path) -> None:
     """Returns when a socket is there."""
-    _until(path.exists, f"{path} has not appeared")
+    until(path.exists, f"{path} has not appeared")
 
 
 def wait_for_answer(side: Side) -> None:
     """Returns when a side answers over HTTP."""
-    _until(lambda: _is_up(side), f"{side.name} does not answer")
+    until(lambda: _is_up(side), f"{side.name} does not answer")
 
 
 def wait_for_printer(side: Side) -> None:
     """Returns when a side has connected to the printer and knows that it is ready."""
-    _until(lambda: side.state() == "ready", f"{side.name} does not find the printer ready")
+    until(lambda: side.state() == "ready", f"{side.name} does not find the printer ready")
 
 
 def _is_up(side: Side) -> bool:
@@ -204,7 +204,8 @@ def answers(port: int) -> bool:
     return False
 
 
-def _until(true: Callable[[], bool], complaint: str) -> None:
+def until(true: Callable[[], bool], complaint: str) -> None:
+    """Returns when something is true; raises TimeoutError."""
     limit = time.monotonic() + START_SECONDS
     while not true():
         if time.monotonic() > limit:
