@@ -163,6 +163,11 @@ JOBS = (
         _http(16, "/server/history/totals"),
     ),
     Cell(
+        "history-write",
+        _figures("history writes (a reset), 16 in flight", 1.0),
+        _websocket("server.history.reset_totals", None, 16),
+    ),
+    Cell(
         "queue",
         _figures("job queue over HTTP, 16 connections", 4.0),
         _http(16, "/server/job_queue/status"),

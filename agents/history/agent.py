@@ -9,10 +9,10 @@ from pydantic import ValidationError
 from bus.agent import Actor, Agent, Bus, Call, Host, Raw, Settings, implements
 from bus.envelope import dumps, loads
 from bus.errors import BusError, InvalidParams, NotFound, TooLarge
+from bus.gcode_files import GcodeFiles
 from bus.log import JSON, NewEvent
 from schemas import NoParams, files, history
 
-from .files import Files
 from .jobs import DELETED, DESCRIBED, ENDED, MEASURED, RESET, STARTED, STREAM, Jobs
 from .query import rows, totals
 from .showing import csv_lines, job_id, json_lines, number_of, shown
@@ -40,7 +40,7 @@ class History(Agent):
         if host is None:
             raise ValueError("the history agent runs beside the broker only")
         self._jobs = host.fold(Jobs)
-        self._files = Files(bus)
+        self._files = GcodeFiles(bus)
         self._told: asyncio.Queue[tuple[str, int]] = asyncio.Queue(WAITING)
         self._shown_by: dict[str, list[Json]] = {}  # auxiliary values by agent
 

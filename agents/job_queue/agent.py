@@ -44,6 +44,7 @@ class JobQueue(Agent):
         self._loader = Loader(settings, self._klipper, self._moved)
         self._timetable = Timetable(self._jobs, waiting, clock, self._on_due)
         self._became_ready = asyncio.Event()
+        self._showing = False  # the topic of the queue is about to be renewed
 
     async def run(self) -> None:
         """Loads jobs until cancelled."""
@@ -51,6 +52,7 @@ class JobQueue(Agent):
         for kind in (STARTED, ENDED):
             self.bus.subscribe(topics.event("print", kind), self._on_print)
         self.bus.subscribe(topics.state(printer.OWNER, "server"), self._on_klippy)
+        self._jobs.start()
         self._show()
         async with Macros(self.bus, self.name) as macros, asyncio.TaskGroup() as tasks:
             macros.offer("pause_job_queue", lambda _: self._loader.pause())
@@ -99,9 +101,12 @@ class JobQueue(Agent):
     def _announce(self, action: str) -> None:
         jobs = None if action == "state_changed" else self._jobs.shown()
         self.notify(job_queue.CHANGED, [{"action": action, "updated_queue": jobs, "queue_state": self._loader.state}])
-        self._show()
+        if not self._showing:  # changes that come together are shown together
+            self._showing = True
+            asyncio.get_running_loop().call_soon(self._show)
 
     def _show(self) -> None:
+        self._showing = False
         queue = {"queued_jobs": self._jobs.waiting(), "queue_state": self._loader.state}
         self.bus.publish(self.bus.topics.state(self.name, DOCUMENT), dumps(queue), retain=True)
 
@@ -118,8 +123,7 @@ class JobQueue(Agent):
     @implements(job_queue.ADD)
     async def post_job(self, params: job_queue.AddParams, call: Call) -> Raw:
         """All of them or none."""
-        names = await self._jobs.checked(params.filenames)
-        await self._jobs.add(names, call.actor.as_dict(), reset=params.reset)
+        await self._jobs.post(params.filenames, call.actor.as_dict(), reset=params.reset)
         call.then.append(lambda: self._announce("jobs_added"))
         return self._status()
 

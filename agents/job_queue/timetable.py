@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 from bus import schedule
@@ -98,22 +98,22 @@ class Timetable:
         if known["at"] is not None and known["at"] + GRACE < now:
             return await self._missed(known, "it is too late")
         try:
-            there = await self._existing(now + GRACE)
-            names = [each for each in known["filenames"] if each in there]
-            if missing := [each for each in known["filenames"] if each not in there]:
-                log.warning("scheduled, but not there any more: %s", ", ".join(missing))
+            gone = await self._gone(known["filenames"], now + GRACE)
+            names = [each for each in known["filenames"] if each not in gone]
+            if gone:
+                log.warning("scheduled, but not there any more: %s", ", ".join(gone))
             ran: dict[str, JSON] = {"schedule_id": name, "time": now, "missed": not names}
-            await self._jobs.add(names, known["by"], also=[(RAN, ran)])
+            await self._jobs.add(names, known["by"], (RAN, ran))
         except BusError as error:
             return await self._missed(known, str(error))
         if names:
             await self._due()
         return None
 
-    async def _existing(self, until: float) -> set[str]:
+    async def _gone(self, filenames: Sequence[str], until: float) -> list[str]:
         while True:
             try:
-                return await self._jobs.existing()
+                return await self._jobs.missing(filenames)
             except BusError:
                 if self._clock.wall() >= until:
                     raise

@@ -1,21 +1,22 @@
-"""Which gcode files there are, and of when: what the filestore says of them, kept current."""
+"""Which gcode files there are, and of when, for agents that often have to know: kept current by what is announced."""
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bus.agent import Bus
-from bus.envelope import loads
-from bus.errors import BusError
 from schemas import files
+
+from .agent import Bus
+from .envelope import loads
+from .errors import BusError
 
 log = logging.getLogger(__name__)
 
 WAIT = 2.0  # seconds for the filestore to say what it has; it may be starting
 
 
-class Files:
+class GcodeFiles:
     """Times of change by path in the gcodes root."""
 
     def __init__(self, bus: Bus) -> None:
@@ -29,19 +30,28 @@ class Files:
         self._bus.subscribe(self._bus.topics.agent(files.OWNER), self._on_presence)
 
     async def refresh(self) -> None:
-        """Asks where something happened that was not told file by file."""
+        """Asks where something happened that was not told file by file; what cannot be learnt stays as it was."""
         if self._known:
             return
         try:
             async with asyncio.timeout(WAIT):
-                listed = await self._bus.call(files.LIST.name, {"root": files.GCODES})
+                await self.learn()
         except (BusError, TimeoutError) as error:
             log.debug("which files there are is not known: %s", error)
-            return
+
+    async def learn(self) -> None:
+        """Asks; raises BusError."""
+        listed = await self._bus.call(files.LIST.name, {"root": files.GCODES})
         self._modified = {each["path"]: each["modified"] for each in listed}
         self._known = True
 
-    def has(self, path: str, modified: float | None) -> bool:
+    async def missing(self, paths: Sequence[str]) -> list[str]:
+        """Those that are not there, not even as the filestore says when asked; raises BusError."""
+        if not self._known or not all(map(self.has, paths)):
+            await self.learn()
+        return [path for path in paths if not self.has(path)]
+
+    def has(self, path: str, modified: float | None = None) -> bool:
         """Whether a file is there, as it was at a time if that is known."""
         found = self._modified.get(path)
         return found is not None and modified in (None, found)
