@@ -91,16 +91,17 @@ class Notifier:
 
     def fail(self, reason: str | None) -> None:
         """Why it does not work, which is logged once; None: it does."""
-        if reason is not None and reason != self.fault:
-            log.warning("notifier %s: %s", self.name, reason)
-        self.fault = reason
+        fault = reason and reason.removeprefix(f"notifier {self.name} ")  # what templates' errors begin with
+        if fault is not None and fault != self.fault:
+            log.warning("notifier %s: %s", self.name, fault)
+        self.fault = fault
         self._changed()
 
     async def _send(self, occasion: Occasion) -> None:
         try:
             message = await self._message(occasion)
         except TemplateError as error:
-            return self.fail(str(error).removeprefix(f"notifier {self.name} "))
+            return self.fail(str(error))
         reason = ""
         for pause in self._pauses:
             await asyncio.sleep(pause)

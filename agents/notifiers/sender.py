@@ -36,6 +36,7 @@ def main() -> None:
     """Answers one order: a message, or addresses to be looked at."""
     os.nice(NICENESS)
     resource.setrlimit(resource.RLIMIT_FSIZE, (MAX_FILE, MAX_FILE))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # it would hold an address
     order = json.load(sys.stdin)
     answer = faults(order["urls"]) if "urls" in order else delivery(order)
     json.dump(answer, sys.stdout)

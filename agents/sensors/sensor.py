@@ -56,6 +56,7 @@ class Sensor:
             self._came.clear()
             while self._waiting:
                 await self._take(self._waiting.popleft())
+                await asyncio.sleep(0)  # a template may give nobody else a turn
             self._flooded = False
 
     def sample(self) -> None:
