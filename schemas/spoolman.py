@@ -103,7 +103,6 @@ class Sent(Model):
     """All that waits for a spool is about to be reported."""
 
     spool_id: int
-    length: float = Field(description="Millimetres.")
     used_before: float = Field(
         description="`used_length` of the spool without it, which tells later whether it arrived."
     )

@@ -1,11 +1,11 @@
 """The facts about spools, and what they amount to: which is in use, what was drawn from it, what has been reported."""
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from bus.fold import Fold
 from bus.log import StoredEvent
-from schemas.spoolman import Mark, Pending, PrintMoment, Sent
+from schemas.spoolman import Mark, PrintMoment
 
 from .extrusion import same_print
 
@@ -14,6 +14,14 @@ SELECTED, USED = "spool.selected.1", "spool.used.1"
 SENT, TAKEN, RETURNED, DROPPED = "report.sent.1", "report.taken.1", "report.returned.1", "report.dropped.1"
 
 Known = Mapping[str, Any]
+
+
+class Report(NamedTuple):
+    """What Spoolman was told: a length, and the `used_length` (both in mm) that the spool had before it."""
+
+    spool_id: int
+    length: float
+    used_before: float
 
 
 class Ledger(Fold):
@@ -28,7 +36,7 @@ class Ledger(Fold):
         self.active: int | None = None
         self.mark: Mark | None = None
         self.waiting: dict[int, float] = {}  # in the order in which it began to wait
-        self.sent: Sent | None = None
+        self.sent: Report | None = None
         self.print: PrintMoment | None = None  # the last one that has drawn filament, when it did
         self.print_spools: list[int] = []  # from which it has
 
@@ -40,8 +48,7 @@ class Ledger(Fold):
         elif event.type == USED:
             self._used(data["spool_id"], data["length"], Mark.model_validate(data["mark"]))
         elif event.type == SENT:
-            self.sent = Sent(**data)
-            self.waiting.pop(self.sent.spool_id, None)
+            self.sent = Report(data["spool_id"], self.waiting.pop(data["spool_id"], 0.0), data["used_before"])
         elif event.type == TAKEN:
             self.sent = None
         elif event.type == RETURNED and self.sent is not None:
@@ -73,7 +80,7 @@ class Ledger(Fold):
             "active": self.active,
             "mark": self.mark and self.mark.model_dump(),
             "waiting": list(self.waiting.items()),
-            "sent": self.sent and self.sent.model_dump(),
+            "sent": self.sent,
             "print": self.print and self.print.model_dump(),
             "print_spools": self.print_spools,
         }
@@ -84,7 +91,7 @@ class Ledger(Fold):
         made = cls()
         made.active, made.mark = state["active"], _mark(state["mark"])
         made.waiting = {spool_id: length for spool_id, length in state["waiting"]}
-        made.sent = state["sent"] and Sent(**state["sent"])
+        made.sent = state["sent"] and Report(*state["sent"])
         made.print = state["print"] and PrintMoment(**state["print"])
         made.print_spools = list(state["print_spools"])
         return made
@@ -95,10 +102,6 @@ class Ledger(Fold):
         if self.sent is not None:
             found[self.sent.spool_id] = found.get(self.sent.spool_id, 0.0) + self.sent.length
         return found
-
-    def reports(self) -> list[Pending]:
-        """The same as clients are shown it."""
-        return [Pending(spool_id=spool_id, filament_used=length) for spool_id, length in self.pending().items()]
 
 
 def _mark(known: Known | None) -> Mark | None:

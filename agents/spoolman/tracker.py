@@ -1,4 +1,4 @@
-"""Which spool is in use and what is drawn from it: written down first, then told to Spoolman."""
+"""Which spool is in use, and everything that happens to it: at Klipper, at Spoolman, and between them."""
 
 import asyncio
 import logging
@@ -7,14 +7,15 @@ from contextlib import suppress
 from typing import Any, Self
 
 from bus.agent import Actor, Bus, Host, Raw
-from bus.aggregate import Aggregate, Fact
+from bus.aggregate import Aggregate
 from bus.envelope import dumps
 from bus.errors import BusError, NotFound
 from bus.fetch import Unreachable
 from bus.log import JSON
 from schemas import Notification, spoolman
 
-from .chronicle import DROPPED, SELECTED, USED, Ledger
+from .account import Account
+from .chronicle import SELECTED, Ledger
 from .extrusion import Extrusion
 from .job import JobSpools
 from .link import Link
@@ -28,8 +29,6 @@ log = logging.getLogger(__name__)
 
 DOCUMENT = "spoolman"  # the state document
 CHECK_TIMEOUT = 2.0  # seconds for Spoolman to say whether it has a spool; a slower one is heard later
-MAX_WAITING = 100  # spools; for one more, what has waited longest is given up
-TOO_MANY = "too many spools wait"
 RETRY_FIRST = 0.5  # seconds until what could not be reported is tried again
 RETRY_GROWTH = 2.0
 RETRY_MAX = 60.0
@@ -38,20 +37,23 @@ Notify = Callable[[Notification, list[Any]], None]
 
 
 class Tracker:
-    """Keeps the ledger."""
+    """Follows Klipper and Spoolman, and brings the one's news to the other."""
 
     def __init__(self, bus: Bus, settings: SpoolmanSettings, ledger: Aggregate[Ledger], notify: Notify) -> None:
         self._bus = bus
         self._sync_rate = settings.sync_rate
-        self._ledger = ledger
         self._notify = notify
         self._extrusion = Extrusion(ledger.fold.mark)
+        self._account = Account(ledger, self._extrusion)
         self._job = JobSpools(bus, ledger.fold)
         self._sight = Sight(bus, self._extrusion, self._follow_print)
         self._service = Service(settings.server)
         self._link = Link(self._service.events, self._on_link, self._on_spool)
-        self._reports = Reports(ledger, self._service, self._on_gone)
-        self._due = asyncio.Event()  # something may be reported
+        self._reports = Reports(self._account, self._service, self._on_gone)
+        self._due = asyncio.Event()  # it is time to report
+        self._delivering = False
+        self._pause = RETRY_FIRST
+        self._retry_at = 0.0  # loop time before which nothing is reported
         self._shown = b""
 
     @classmethod
@@ -62,24 +64,22 @@ class Tracker:
         return cls(bus, settings, ledger, notify)
 
     async def run(self) -> None:
-        """Until cancelled; what has been counted by then is written down."""
+        """Until cancelled."""
         self._show()
         self._job.show()
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._sight.run(), name="spoolman: toolhead")
-                tasks.create_task(self._count(), name="spoolman: count")
-                tasks.create_task(self._deliver(), name="spoolman: reports")
-                tasks.create_task(self._link.run(), name="spoolman: link")
-        finally:
-            with suppress(BusError):
-                await self._note()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._sight.run(), name="spoolman: toolhead")
+            tasks.create_task(self._count(), name="spoolman: count")
+            tasks.create_task(self._deliver(), name="spoolman: reports")
+            tasks.create_task(self._link.run(), name="spoolman: link")
 
     def status(self) -> spoolman.Status:
         """As clients know it."""
-        fold = self._ledger.fold
+        pending = self._reports.pending().items()
         return spoolman.Status(
-            spoolman_connected=self._link.connected, pending_reports=fold.reports(), spool_id=fold.active
+            spoolman_connected=self._link.connected,
+            pending_reports=[spoolman.Pending(spool_id=each, filament_used=length) for each, length in pending],
+            spool_id=self._account.fold.active,
         )
 
     async def proxied(self, params: spoolman.ProxyParams) -> Raw:
@@ -102,80 +102,62 @@ class Tracker:
 
     async def _select(self, spool_id: int | None, actor: Actor | None = None) -> None:
         """What was drawn so far is the other spool's."""
-        if spool_id == self._ledger.fold.active:
+        if spool_id == self._account.fold.active:
             return
         mark = self._extrusion.mark()
         data: dict[str, JSON] = {"spool_id": spool_id, "mark": None if mark is None else mark.model_dump()}
-        await self._note((SELECTED, data), actor)
+        await self._account.note((SELECTED, data), actor=actor)
         self._show()
         self._follow_print()
         self._notify(spoolman.SPOOL_SET, [spoolman.Active(spool_id=spool_id)])
 
     def _follow_print(self) -> None:
         if self._extrusion.complete:
-            self._job.follow(self._extrusion.going_on(), self._ledger.fold.active)
-
-    # -- what is drawn
-
-    async def _count(self) -> None:
-        while True:
-            await asyncio.sleep(self._sync_rate)
-            try:
-                await self._note()
-            except BusError as error:
-                log.warning("filament that was used is not written down yet: %s", error)
-            if self._ledger.fold.pending():
-                self._due.set()
-            self._show()
-
-    async def _note(self, more: Fact | None = None, actor: Actor | None = None) -> None:
-        """Writes down what was drawn, and a fact about it; raises BusError, and then it counts the next time."""
-        async with self._ledger.lock:
-            length = self._extrusion.used()
-            facts = [*self._drawn(length), *([] if more is None else [more])]
-            await self._ledger.append(facts, actor)
-            self._extrusion.take(length)
-
-    def _drawn(self, length: float) -> list[Fact]:
-        """Nothing where no spool is in use."""
-        fold, mark = self._ledger.fold, self._extrusion.mark()
-        if fold.active is None or length <= 0 or mark is None:
-            return []
-        facts: list[Fact] = [(USED, {"spool_id": fold.active, "length": length, "mark": mark.model_dump()})]
-        if fold.active not in fold.waiting and len(fold.waiting) >= MAX_WAITING:
-            spool_id, lost = next(iter(fold.waiting.items()))
-            log.warning("%.1f mm of filament of spool %d are not reported: %s", lost, spool_id, TOO_MANY)
-            facts.insert(0, (DROPPED, {"spool_id": spool_id, "length": lost, "reason": TOO_MANY}))
-        return facts
+            self._job.follow(self._extrusion.going_on(), self._account.fold.active)
 
     # -- what is told
 
+    async def _count(self) -> None:
+        """A Spoolman that takes its time does not keep anything from being written down."""
+        while True:
+            await asyncio.sleep(self._sync_rate)
+            if not self._delivering:
+                self._due.set()
+                continue
+            with suppress(BusError):  # the next time, then
+                await self._account.note()
+            self._show()
+
     async def _deliver(self) -> None:
-        pause = RETRY_FIRST
         while True:
             await self._due.wait()
             self._due.clear()
-            if not self._link.connected:
-                continue
+            self._delivering = True
             try:
-                await self._reports.deliver()
-                pause = RETRY_FIRST
+                await self._report()
             except (Unreachable, Refused, BusError) as error:
                 log.warning("what was drawn from spools is not reported yet: %s", error)
-                await asyncio.sleep(pause)
-                pause = min(pause * RETRY_GROWTH, RETRY_MAX)
-                self._due.set()
+                self._retry_at = asyncio.get_running_loop().time() + self._pause
+                self._pause = min(self._pause * RETRY_GROWTH, RETRY_MAX)
+            self._delivering = False
             self._show()
+
+    async def _report(self) -> None:
+        """Or at least writes down what there is to report."""
+        if self._link.connected and asyncio.get_running_loop().time() >= self._retry_at:
+            await self._reports.deliver()
+            self._pause = RETRY_FIRST
+        else:
+            await self._reports.note()
 
     async def _on_link(self, connected: bool) -> None:
         self._show()
         self._notify(spoolman.STATUS_CHANGED, [spoolman.Connected(spoolman_connected=connected)])
         if not connected:
             return
-        active = self._ledger.fold.active
+        active = self._account.fold.active
         if active is not None and not await self._exists(active):
             await self._on_gone(active)
-        self._due.set()
 
     async def _on_spool(self, kind: str, spool: dict[str, Any]) -> None:
         if kind == "deleted":
@@ -183,7 +165,7 @@ class Tracker:
 
     async def _on_gone(self, spool_id: int) -> None:
         """Spoolman has no such spool any more."""
-        if spool_id != self._ledger.fold.active:
+        if spool_id != self._account.fold.active:
             return
         log.warning("spool %d is not in use any more: Spoolman has it no longer", spool_id)
         try:
