@@ -156,9 +156,9 @@ class JobQueue(Agent):
         return self._status()
 
     @implements(job_queue.SCHEDULES)
-    def schedules(self, params: NoParams, call: Call) -> Raw:
+    async def schedules(self, params: NoParams, call: Call) -> Raw:
         """In the order in which they were made."""
-        return Raw(dumps({"schedules": self._timetable.shown()}))
+        return Raw(dumps({"schedules": await self._timetable.shown()}))
 
     @implements(job_queue.SCHEDULE)
     async def schedule(self, params: job_queue.ScheduleParams, call: Call) -> Raw:

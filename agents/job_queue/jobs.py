@@ -109,7 +109,7 @@ class Jobs:
         """What waits once the log has everything."""
         return {*self._waiting.jobs, *self._coming} - self._going
 
-    def _add(self, names: Sequence[str], by: By, *, reset: bool = False, also: Sequence[Fact] = ()) -> Awaitable[int]:
+    def _add(self, names: Sequence[str], by: By, *, reset: bool = False, also: Sequence[Fact] = ()) -> Awaitable[None]:
         known = self._known()
         if len(names) + (0 if reset else len(known)) > job_queue.MAX_JOBS:
             raise Conflict(f"The queue would have more than {job_queue.MAX_JOBS} jobs")
@@ -122,14 +122,15 @@ class Jobs:
 
     def _change(
         self, facts: Sequence[Fact], by: By, coming: Collection[str] = (), going: Collection[str] = ()
-    ) -> Awaitable[int]:
+    ) -> Awaitable[None]:
+        """Appends at once; what comes back ends when that is durable."""
         self._coming.update(coming)
         self._going.update(going)
+        return self._settled(self.append(*facts, by=by), coming, going)
 
-        def settled(_: object) -> None:
+    async def _settled(self, done: Awaitable[int], coming: Collection[str], going: Collection[str]) -> None:
+        try:
+            await done
+        finally:
             self._coming.difference_update(coming)
             self._going.difference_update(going)
-
-        done = asyncio.ensure_future(self.append(*facts, by=by))
-        done.add_done_callback(settled)
-        return done

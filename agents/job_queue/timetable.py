@@ -31,6 +31,7 @@ class Timetable:
         self._clock = clock
         self._due = due
         self._schedule = Schedule()
+        self._armed = asyncio.Event()
 
     async def run(self) -> None:
         """Keeps them until cancelled."""
@@ -39,6 +40,7 @@ class Timetable:
                 await schedule.load()
             for name in self._waiting.schedules:
                 self._arm(name)
+            self._armed.set()
             while True:
                 await asyncio.sleep(LOOK)
                 self._schedule.look()
@@ -48,6 +50,7 @@ class Timetable:
     async def add(self, params: job_queue.ScheduleParams, by: By) -> Json:
         """Adds one; raises InvalidParams, and Conflict where they are too many."""
         await schedule.load()
+        await self._armed.wait()
         await self._require_future(params)
         names = await self._jobs.checked(params.filenames)
         if len(self._waiting.schedules) >= job_queue.MAX_SCHEDULES:
@@ -60,13 +63,15 @@ class Timetable:
 
     async def remove(self, name: str, by: By) -> None:
         """Ends one; raises NotFound."""
+        await self._armed.wait()
         if name not in self._waiting.schedules:
             raise NotFound(f"No schedule has the id {name}")
         await self._jobs.append((UNSCHEDULED, {"schedule_id": name}), by=by)
         self._schedule.remove(name)
 
-    def shown(self) -> list[Json]:
+    async def shown(self) -> list[Json]:
         """All, in the order in which they were made (schemas.job_queue.Schedule)."""
+        await self._armed.wait()
         return [self._shown(name) for name in self._waiting.schedules]
 
     def _shown(self, name: str) -> Json:
