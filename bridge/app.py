@@ -3,8 +3,11 @@
 import asyncio
 import logging
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from ssl import SSLContext
+
+from starlette.types import ASGIApp
 
 from bus.authorization import Authorization
 from bus.calls import Caller, Received, Session
@@ -21,10 +24,10 @@ from .commands import Commands
 from .door import Door
 from .downloads import Downloads, is_picture
 from .jsonrpc import JsonRpc
+from .late import Late
 from .mqtt_socket import MqttFactory
 from .octoprint import OctoPrint
 from .requests import Request
-from .rest import Rest
 from .routes import Routes, Streaming, routes_of
 from .server import Server
 from .settings import BridgeSettings
@@ -71,8 +74,8 @@ class Bridge:
         add_files(routes, self._transfers, settings.prefix)
         OctoPrint(commands, settings).add_to(routes)
         jsonrpc = JsonRpc(self._clients, settings.max_requests)
-        rest = Rest(settings, self._gate, callers, commands)
-        self._app = Application(routes, self._gate, callers, jsonrpc, rest, settings.prefix)
+        pages = Late(partial(_pages, settings, self._gate, callers, commands))
+        self._app = Application(routes, self._gate, callers, jsonrpc, pages, settings.prefix)
         self._settings = settings
         self._certificate = certificate(settings, data)
         self._servers: list[Server] = []
@@ -169,6 +172,12 @@ class Bridge:
             self._door.ping()
             for server in self._servers:
                 server.sweep()
+
+
+def _pages(settings: BridgeSettings, gate: Gate, callers: Callers, commands: Commands) -> ASGIApp:
+    from .rest import Rest  # with the library for it: a megabyte and 20 ms that only people in a browser need
+
+    return Rest(settings, gate, callers, commands)
 
 
 def add_files(routes: Routes, transfers: Transfers, prefix: str) -> None:

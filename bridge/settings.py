@@ -1,10 +1,11 @@
 """What can be configured about the bridge."""
 
 import re
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, IPvAnyNetwork, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from bus.web_pages import Domain
 
@@ -48,7 +49,9 @@ class BridgeSettings(BaseModel):
     route_prefix: Annotated[str, AfterValidator(_prefix)] | None = Field(
         None, description="The path below which everything is served, for several servers behind one proxy."
     )
-    proxies: tuple[IPvAnyNetwork, ...] = Field((), description="Reverse proxies whose forwarding headers are believed.")
+    proxies: tuple[IPv4Network | IPv6Network, ...] = Field(
+        (), description="Reverse proxies whose forwarding headers are believed."
+    )
     cors_domains: tuple[Domain, ...] = Field(
         (), description="Origins of other web pages, `*` matches anything but a top level; none is off."
     )

@@ -7,7 +7,6 @@ import orjson
 
 from bus.errors import InvalidParams
 
-from .multipart import Form
 from .replies import Reply
 from .requests import Request
 from .transfers import Transfers, Upload
@@ -40,6 +39,8 @@ class Receiving:
     """One upload on its way."""
 
     def __init__(self, transfers: Transfers, request: Request) -> None:
+        from .multipart import Form  # with the library for it, at the first upload
+
         self._transfers = transfers
         self._request = request
         self._parts: list[memoryview] = []

@@ -1,9 +1,10 @@
 """The section `authorization` of printer.yaml: whom to trust, when to insist on a login, and own roles."""
 
 import re
+from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, IPvAnyNetwork
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from .identity import ROLES
 from .mandate import Permissions
@@ -35,7 +36,7 @@ class Authorization(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    trusted_clients: tuple[IPvAnyNetwork | HostName, ...] = Field(
+    trusted_clients: tuple[IPv4Network | IPv6Network | HostName, ...] = Field(
         (), description="Addresses, ranges and host names with full rights, besides this machine."
     )
     force_logins: bool = Field(False, description="Once there is a user, addresses are not trusted any more.")

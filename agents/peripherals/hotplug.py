@@ -9,7 +9,7 @@ from typing import Any
 
 log = logging.getLogger(__name__)
 
-UDEV_RUNS = Path("/run/udev/control")
+UDEV_RUNS, USB = Path("/run/udev/control"), Path("/sys/bus/usb")
 SUBSYSTEMS = ("usb", "tty", "video4linux")
 
 
@@ -34,7 +34,9 @@ async def heard(changed: Callable[[str], None]) -> AsyncIterator[None]:
 
 
 def _monitor() -> Any:
-    """Listens already; None where that cannot be."""
+    """Listens already; None where that cannot be, or nothing can be plugged in."""
+    if not (UDEV_RUNS.exists() or USB.exists()):
+        return None
     try:
         import pyudev  # not at the start: it takes 9 ms, and looks for its library by starting programs
 

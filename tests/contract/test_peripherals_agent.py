@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from agents.peripherals import Peripherals, agent
+from agents.peripherals import Peripherals, agent, hotplug
 from agents.peripherals.canbus import open_bus
 from bus.agent import Settings
 from bus.errors import Internal, Unavailable
@@ -114,8 +114,9 @@ def test_a_log_that_fails_does_not_hide_the_list(tmp_path: Path, run: Run[None])
 
 
 @pytest.mark.skipif(not HOTPLUG, reason="said at the end of the test run")
-def test_udev_says_when_to_look(tmp_path: Path, run: Run[None]) -> None:
+def test_udev_says_when_to_look(tmp_path: Path, run: Run[None], monkeypatch: pytest.MonkeyPatch) -> None:
     """The kernel itself tells of a change of this machine's first serial port."""
+    monkeypatch.setattr(hotplug, "USB", tmp_path)
 
     async def body() -> None:
         here = Scene(tmp_path)
@@ -132,6 +133,7 @@ def test_udev_says_when_to_look(tmp_path: Path, run: Run[None]) -> None:
 def test_without_udevs_library_answers_are_true_all_the_same(
     tmp_path: Path, run: Run[None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(hotplug, "USB", tmp_path)
     monkeypatch.setattr("pyudev._ctypeslib.utils.find_library", lambda _name: None)
 
     async def body() -> None:
