@@ -2,11 +2,10 @@
 
 from typing import Any, Final
 
-from pydantic import ValidationError
-
 from schemas.webcams import Webcam
 
 from .database import Database, Unreadable
+from .fitting import fitted
 from .known import SAVED, Known
 from .namespaces import WEBCAMS
 from .part import Fact, Part, counted, fact
@@ -29,19 +28,19 @@ def cameras(database: Database, known: Known) -> Part:
     for found in database.values():
         if isinstance(found, Unreadable) or found[0] != WEBCAMS:
             continue
-        try:
-            webcam = _webcam(found[1], found[2])
-        except (ValidationError, AttributeError) as error:
-            part.lost.append(f"webcam {found[1]}: {' '.join(str(error).split()[:20])}")
-            continue
-        if webcam.uid not in known.webcams and webcam.name not in known.webcams.values():
-            facts.append(fact(SAVED, webcam=webcam.model_dump(mode="json")))
-            part.carried.append(f"webcam {webcam.name}")
+        webcam, refused = fitted(Webcam, _named(found[1], found[2]))
+        part.lost += [
+            f"webcam {found[1]}{''.join(f', {name}' for name in place)}: {why}" for place, why in refused.items()
+        ]
+        if webcam and found[1] not in known.webcams and webcam["name"] not in known.webcams.values():
+            facts.append(fact(SAVED, webcam=Webcam(**webcam).model_dump(mode="json")))
+            part.carried.append(f"webcam {webcam['name']}")
     part.new = len(facts)
     return part
 
 
-def _webcam(uid: str, stored: Any) -> Webcam:
-    named = {NAMES.get(name, name): value for name, value in stored.items()}
+def _named(uid: str, stored: Any) -> dict[str, Any]:
+    """The members that webcams have here, by our names; where Moonraker has more, these are its own business."""
+    named = {NAMES.get(name, name): value for name, value in (stored if isinstance(stored, dict) else {}).items()}
     fields = {name: value for name, value in named.items() if name in Webcam.model_fields}
-    return Webcam(**{**fields, "uid": uid, "source": "database"})
+    return {**fields, "uid": uid, "source": "database"}

@@ -1,6 +1,7 @@
 """The command `printbus import`: what it reads, what it refuses, and what it says."""
 
 import argparse
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
@@ -12,7 +13,7 @@ from uuid import uuid4
 import orjson
 
 from ..config import ConfigError, PrinterConfig
-from ..errors import BusError
+from ..errors import BusError, Unavailable
 from ..instance import OWN_FOLDER, bridge_part, make_folders
 from ..log import Append, EventLog, NewEvent
 from ..log_draft import LogDraft
@@ -24,7 +25,7 @@ from ..templates import SECRETS_FILE, read_secrets
 from ..vault import Vault
 from .cameras import cameras
 from .conf import Conf, read_conf
-from .database import FILE, OLD_FILE, Database, opened
+from .database import FILE, OLD_FILE, Database, nobody, opened
 from .files import PRINTER, Addition, additions, checked_sections, write_secret
 from .jobs import jobs
 from .known import Known, known_of
@@ -32,13 +33,15 @@ from .namespaces import namespaces
 from .options import Translation, translated
 from .part import Fact, Part
 from .people import people
+from .spools import spools
 
 CONF: Final = Path("config", "moonraker.conf")
 FAILED: Final = 1
+ROOT: Final = 0
 PAGE_EVENTS: Final = 500
 PAGE_BYTES: Final = 1 << 20
-FACTS: Final = Unit("facts")
-PARTS: Final = (namespaces, cameras, jobs)
+FACTS, JOBS = Unit("facts"), Unit("jobs")
+PARTS: Final = (namespaces, cameras, spools, jobs)
 FILES_OF: Final = ("gcodes", "config", "logs")
 
 
@@ -73,7 +76,7 @@ def run(options: argparse.Namespace) -> int:
             draft = _draft(options, stack)
             if database is not None:
                 known = Known() if draft is None else known_of(draft.log)
-                plan.parts = [*(part(database, known) for part in PARTS), people(database, known, _vault(options.data))]
+                plan.parts = _parts(database, known, _vault(options.data))
             return _decide(plan, draft, options)
     except BusError as error:
         print(f"printbus: {error}", file=sys.stderr)
@@ -81,6 +84,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _configured(options: argparse.Namespace, source: Path) -> Plan:
+    _require_owner(options.data)
     configuration = Configuration(options)
     known = {*configuration.kinds, *PrinterConfig.model_fields}
     conf = _conf(source)
@@ -93,14 +97,20 @@ def _configured(options: argparse.Namespace, source: Path) -> Plan:
     return Plan(source, options.data, made, files)
 
 
+def _require_owner(data: Path) -> None:
+    """What root makes, printbus could not write later."""
+    if data.exists() and os.geteuid() == ROOT != data.stat().st_uid:
+        raise ConfigError(f"{data} belongs to another user: run this as that user, and without sudo")
+
+
 def _conf(source: Path) -> Conf | None:
     path = source / CONF
-    if not path.exists() and not (source / FILE).exists():
+    if not os.path.lexists(path) and not os.path.lexists(source / FILE):
         old = (
             f"; {OLD_FILE} is of a Moonraker before 0.9, start a newer one once" if (source / OLD_FILE).exists() else ""
         )
         raise ConfigError(f"{source}: there is no Moonraker here, neither {CONF} nor {FILE}{old}")
-    return read_conf(path) if path.exists() else None
+    return read_conf(path) if os.path.lexists(path) else None
 
 
 def _elsewhere(made: Translation, source: Path, data: Path) -> None:
@@ -111,13 +121,15 @@ def _elsewhere(made: Translation, source: Path, data: Path) -> None:
     made.printer["filestore"] = folders | made.printer.get("filestore", {})
     made.other.append(f"files stay in {source}, which printer.yaml names")
     for name in (SECRETS_FILE, "certs"):
-        if (source / name).exists():
+        if (source / name).is_file() or any((source / name).glob("*")):
             made.lost.append(f"{name}: copy it to {data} if you need it")
 
 
 def _database(source: Path, stack: ExitStack) -> Database | None:
     path = source / FILE
-    return stack.enter_context(opened(path)) if path.exists() else None
+    if not os.path.lexists(path):
+        return None
+    return stack.enter_context(opened(path))
 
 
 def _draft(options: argparse.Namespace, stack: ExitStack) -> LogDraft | None:
@@ -127,7 +139,19 @@ def _draft(options: argparse.Namespace, stack: ExitStack) -> LogDraft | None:
     if not options.dry_run:
         make_folders(options.data)
     segment_bytes = Configuration(options).printer.log.segment_bytes
-    return stack.enter_context(LogDraft(options.data, segment_bytes))
+    try:
+        return stack.enter_context(LogDraft(options.data, segment_bytes))
+    except Unavailable as error:
+        raise Unavailable(f"{error}; printbus has to be stopped for this") from error
+
+
+def _parts(database: Database, known: Known, vault: Vault) -> list[Part]:
+    progress = Progress("reading", sys.stderr, JOBS)
+    database.on_job = progress.at
+    found = [*(part(database, known) for part in PARTS), people(database, known, vault)]
+    progress.end()
+    database.on_job = nobody
+    return found
 
 
 def _vault(data: Path) -> Vault:
@@ -152,6 +176,8 @@ def _decide(plan: Plan, draft: LogDraft | None, options: argparse.Namespace) -> 
         _write(plan, draft)
     for line in _summary(plan, "Would be carried over" if options.dry_run else "Carried over"):
         print(line)
+    if not options.dry_run:
+        print("Stop Moonraker before you start printbus: both want the same port, and the printer.")
     return 0
 
 

@@ -52,9 +52,9 @@ def _read(path: Path, base: Path, found: Conf, within: tuple[Path, ...]) -> None
 def _include(pattern: str, path: Path, base: Path, found: Conf, within: tuple[Path, ...]) -> None:
     parts = Path(pattern).expanduser()
     root, rest = (Path(parts.anchor), parts.relative_to(parts.anchor)) if parts.is_absolute() else (path.parent, parts)
-    files = sorted(each for each in root.glob(str(rest)) if each.is_file())
+    files = sorted(each for each in root.glob(str(rest)) if each.is_file()) if rest.name else []
     if not files:
-        found.faults.append(f"{_shown(path, base)} includes {pattern}, which is no file")
+        found.faults.append(f"{_shown(path, base)} includes '{pattern}', which is no file")
     for each in files:
         if each.resolve() in within:
             found.faults.append(f"{_shown(path, base)} includes {_shown(each, base)}, which includes it")

@@ -20,9 +20,14 @@ PARTS: Final = ("", "-wal", "-journal")  # of a database: what it says is in all
 ATTEMPTS: Final = 10
 PAUSE: Final = 0.3  # seconds between two
 DISK: Final = Path("/var/tmp")  # noqa: S108 - large files; /tmp may be in memory
+JOBS: Final = "job_history"
 NUMBER, FRACTION, TRUTH, TEXT = b"q", b"d", b"?", b"s"
 
 Row = dict[str, Any]
+
+
+def nobody(_done: int, _size: int) -> None:
+    """Is told of progress where it matters to nobody."""
 
 
 class Unreadable(NamedTuple):
@@ -36,6 +41,8 @@ class Database:
     """The tables of a copy, read row by row; what cannot be read is an Unreadable in its place."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
+        self.on_job: Callable[[int, int], None] = nobody
+        """Is told how many jobs have been read, and how many there are."""
         self._connection = connection
         self._connection.text_factory = _text
         self._connection.row_factory = _row
@@ -57,7 +64,9 @@ class Database:
 
     def jobs(self) -> Iterator[Row | Unreadable]:
         """Jobs as their table has them, the oldest first; `metadata` and `auxiliary_data` as values."""
-        for row in self._table("job_history", "job_id"):
+        size = self.count(JOBS)
+        for number, row in enumerate(self._table(JOBS, "job_id"), 1):
+            self.on_job(number, size)
             yield _readable(f"job {row['job_id']}", _parsed, row, "metadata", "auxiliary_data")
 
     def totals(self) -> Iterator[Row]:

@@ -55,11 +55,9 @@ def checked_sections(made: Translation, kinds: Mapping[str, type[Agent]], bridge
     models: dict[str, type[BaseModel]] = {name: kind.settings_model for name, kind in kinds.items()}
     models[BRIDGE] = bridge
     core = {name: made.printer.pop(name) for name in [*made.printer] if name not in models}
-    fitting, refused = fitted(PrinterConfig, core)
-    made.lost += [f"{_origin(made, place)}: {reason}" for place, reason in refused.items()]
+    fitting = _checked(PrinterConfig, core, (), made)
     for name, values in made.printer.items():
-        sound, refused = fitted(models[name], values)
-        made.lost += [f"{_origin(made, (name, *place))}: {reason}" for place, reason in refused.items()]
+        sound = _checked(models[name], values, (name,), made)
         if sound:
             fitting[name] = sound
     made.printer = fitting
@@ -67,16 +65,19 @@ def checked_sections(made: Translation, kinds: Mapping[str, type[Agent]], bridge
     made.lost += [f"[mqtt] in {'.'.join(map(str, place))}: {reason}" for place, reason in refused.items()]
 
 
-def _origin(made: Translation, place: Where) -> str:
+def _checked(model: type[BaseModel], values: Mapping[str, Any], at: Where, made: Translation) -> dict[str, Any]:
+    sound, refused = fitted(model, values)
+    for place, reason in refused.items():
+        made.lost += [f"{origin}: {reason}" for origin in _origins(made, (*at, *place))]
+    return sound
+
+
+def _origins(made: Translation, place: Where) -> list[str]:
     """What stood in moonraker.conf, for what is refused here."""
-    for depth in range(len(place), 0, -1):
-        names = tuple(str(part) for part in place[:depth])
-        if names in made.places:
-            return made.places[names]
-        inside = [origin for path, origin in made.places.items() if path[:depth] == names]
-        if inside:
-            return inside[0].partition("]")[0] + "]"
-    return ".".join(map(str, place))
+    names = tuple(map(str, place))
+    above = [origin for path, origin in made.places.items() if names[: len(path)] == path]
+    below = [origin.partition("]")[0] + "]" for path, origin in made.places.items() if path[: len(names)] == names]
+    return above or [*dict.fromkeys(below)] or [".".join(names)]
 
 
 def additions(made: Translation, printer: Path, source: Path) -> list[Addition]:
@@ -106,7 +107,8 @@ def _read(path: Path) -> bytes:
 
 
 def write_secret(path: Path, secret: str) -> None:
-    """Puts a secret into a file of the owner's."""
-    path.unlink(missing_ok=True)
+    """Puts a secret into a file of the owner's, where there is none yet."""
+    if path.exists():
+        return
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, OWNER_ONLY), "w") as file:
         file.write(f"{secret}\n")

@@ -15,25 +15,42 @@ def fitted(model: type[BaseModel], values: Mapping[str, Any]) -> tuple[dict[str,
     """What the model takes, as it writes it, and what it does not, by place."""
     rest = _copied(dict(values))
     refused: dict[Where, str] = {}
-    while True:
-        try:
-            made = model.model_validate(rest)
-            return made.model_dump(mode="json", exclude_unset=True), refused
-        except ValidationError as error:
-            mistakes = {_place(rest, each["loc"]): each for each in error.errors(include_url=False)}
-            for place, each in reversed(mistakes.items()):  # of a list the last item first
-                _mend(rest, place, each, refused)
-            if not rest:
-                return {}, refused
+    while mistakes := _mistakes(model, rest):
+        for place, error in reversed(mistakes.items()):  # of a list the last item first
+            _mend(model, rest, place, error, refused)
+        if not rest:
+            return {}, refused
+    return model.model_validate(rest).model_dump(mode="json", exclude_unset=True), refused
 
 
-def _mend(rest: dict[str, Any], place: Where, error: ErrorDetails, refused: dict[Where, str]) -> None:
+def _mistakes(model: type[BaseModel], values: dict[str, Any]) -> dict[Where, ErrorDetails]:
+    try:
+        model.model_validate(values)
+    except ValidationError as error:
+        return {_place(values, each["loc"]): each for each in error.errors(include_url=False)}
+    return {}
+
+
+def _mend(
+    model: type[BaseModel], rest: dict[str, Any], place: Where, error: ErrorDetails, refused: dict[Where, str]
+) -> None:
     found = _at(rest, place)
     if error["type"] in LISTS and isinstance(found, str):
         _at(rest, place[:-1])[place[-1]] = [line for line in map(str.strip, found.splitlines()) if line]
     elif found is not GONE:
-        refused[place] = _reason(error, place, found)
+        place = _culprit(model, rest, place) if isinstance(found, dict) else place
+        refused[place] = _reason(error, place, _at(rest, place))
         _remove(rest, place)
+
+
+def _culprit(model: type[BaseModel], rest: dict[str, Any], place: Where) -> Where:
+    """The member without which the others fit together, where there is one; else all of them."""
+    for name in reversed(_at(rest, place)):
+        without = _copied(rest)
+        _remove(without, (*place, name))
+        if without and place not in _mistakes(model, without):
+            return *place, name
+    return place
 
 
 def _place(values: Any, loc: tuple[int | str, ...]) -> Where:

@@ -11,7 +11,8 @@ from ..log import EventLog, StoredEvent
 SET, DELETED = "database.set.1", "database.deleted.1"
 JOB, TOTALS, STARTED = "job.imported.1", "totals.added.1", "print.started.1"
 SAVED, REMOVED = "webcam.saved.1", "webcam.removed.1"
-STREAMS: Final = (ACCESS, "database", "history", "print", "webcams")
+SELECTED = "spool.selected.1"
+STREAMS: Final = (ACCESS, "database", "history", "print", "spoolman", "webcams")
 
 
 class Known:
@@ -23,6 +24,7 @@ class Known:
         self.counted = False  # the totals of another program
         self.prints = 0
         self.webcams: dict[str, str] = {}  # names by uid
+        self.chosen = False  # a spool, or none, by somebody here
         self._accounts = Accounts()
 
     @property
@@ -50,6 +52,8 @@ class Known:
             self.counted = True
         elif event.type == STARTED:
             self.prints += 1
+        elif event.type == SELECTED:
+            self.chosen = True
         elif event.type == SAVED:
             self.webcams[data["webcam"]["uid"]] = data["webcam"]["name"]
         elif event.type == REMOVED:

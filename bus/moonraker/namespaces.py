@@ -14,6 +14,7 @@ from .part import Fact, Part, counted, fact, unreadable
 PIECE_BYTES: Final = 256 << 10  # larger objects are taken apart
 LARGEST_BYTES: Final = MAX_APPEND_BYTES - (4 << 10)
 DEEPEST_KEY: Final = 32
+SHELL: Final = 64  # levels that are left for what a value is put into
 WEBCAMS: Final = "webcams"  # are no values here
 OTHERS: Final = {
     "announcements": "printbus reads the feeds anew, so what was dismissed shows once more",
@@ -81,7 +82,10 @@ def _divisible(value: Any, depth: int) -> bool:
 
 
 def _fits(value: Any, size: int) -> bool:
+    shelled = value
+    for _ in range(SHELL):
+        shelled = [shelled]
     try:
-        return len(orjson.dumps(value)) <= size
+        return len(orjson.dumps(shelled)) - 2 * SHELL <= size
     except TypeError:  # it is nested too deeply
         return False

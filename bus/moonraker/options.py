@@ -136,7 +136,9 @@ def translated(conf: Conf, agents: Collection[str], source: Path, own: Path, sec
     sections = {name: _filled(name, options, source, secrets, made) for name, options in conf.sections.items()}
     for (section, option), default in DEFAULTS.items():
         sections.setdefault(section, {}).setdefault(option, default)
-    for section, options in sections.items():
+    for section, options in sorted(
+        sections.items(), key=lambda item: item[0] != "server"
+    ):  # whose old options give way
         _section(section, conf.places.get(section, ""), options, agents, made)
     if "mqtt" in sections:
         _uplink(sections["mqtt"], own, made)
@@ -177,8 +179,11 @@ def _section(section: str, place: str, options: Mapping[str, str], agents: Colle
         else:
             made.lost.append(f"[{section}] {option} ({place}): {REASONS.get(f'{section} {option}', UNKNOWN)}")
             continue
+        origin = f"[{section}] {option}" + (f" ({place})" if place else "")
+        if path in made.places:
+            made.lost.append(f"{made.places[path]}: {origin} counts")
         _put(made.printer, path, value)
-        made.places[path] = f"[{section}] {option}" + (f" ({place})" if place else "")
+        made.places[path] = origin
 
 
 def _section_here(section: str, agents: Collection[str]) -> Path_ | None:

@@ -22,7 +22,7 @@ from bus.log_files import segment_paths
 from bus.log_tool import log_directory, read, verify
 from tests.moonraker import DATABASE, content, installed, said
 
-JOBS_OF_A_LOT = 6000
+JOBS_OF_A_LOT = 3000
 
 
 @pytest.fixture
@@ -217,20 +217,33 @@ def test_where_no_moonraker_is_that_is_said(
 def test_rows_that_are_wrong_are_told_and_the_rest_carried_over(
     source: Path, target: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    deep = b"[" * 400 + b"]" * 400
+    deep = b"[" * 200 + b"]" * 200
     with closing(sqlite3.connect(source / DATABASE)) as tables, tables:
         tables.execute("UPDATE job_history SET status = 'lost' WHERE job_id = 1")
         tables.execute("UPDATE job_history SET start_time = 'never' WHERE job_id = 2")
         tables.execute("UPDATE job_history SET metadata = ? WHERE job_id = 4", (b"{",))
         tables.execute("INSERT INTO namespace_store VALUES ('mainsail', 'deep', ?)", (deep,))
-        tables.execute("INSERT INTO namespace_store VALUES ('webcams', 'odd', ?)", (b'{"name": ""}',))
+        tables.execute(
+            "INSERT INTO namespace_store VALUES ('webcams', 'odd', ?)", (b'{"name": "", "urlStream": "/x"}',)
+        )
+        wrong = b'{"name": "left", "urlStream": "/x", "rotation": 45}'
+        tables.execute("INSERT INTO namespace_store VALUES ('webcams', 'wry', ?)", (wrong,))
         large = b"s" + b"x" * (5 << 20)
         tables.execute("INSERT INTO namespace_store VALUES ('mainsail', 'large', ?)", (large,))
     assert take_over(source, target) == 0
     out = capsys.readouterr().out
-    for what in ("job 1:", "job 2:", "job 4:", "mainsail, large: is too large", "webcam odd:", "deep"):
+    for what in (
+        "job 1:",
+        "job 2:",
+        "job 4:",
+        "mainsail, large: is too large",
+        "webcam odd",
+        "webcam wry, rotation:",
+        "deep",
+    ):
         assert what in out
-    assert Counter(event.type for event in events(target))["job.imported.1"] == 5
+    kinds = Counter(event.type for event in events(target))
+    assert (kinds["job.imported.1"], kinds["webcam.saved.1"]) == (5, 3)
 
 
 def test_a_large_value_is_taken_apart(source: Path, target: Path) -> None:
@@ -240,6 +253,29 @@ def test_a_large_value_is_taken_apart(source: Path, target: Path) -> None:
     assert take_over(source, target) == 0
     keys = [event.data["key"] for event in events(target) if event.data.get("namespace") == "big"]
     assert keys == [["top", "x", f"k{n}"] for n in range(60)]
+
+
+def test_the_spool_in_use_is_carried_over_where_none_was_chosen(source: Path, target: Path) -> None:
+    with closing(sqlite3.connect(source / DATABASE)) as tables, tables:
+        tables.execute("INSERT INTO namespace_store VALUES ('moonraker', 'spoolman', ?)", (b'{"spool_id":7}',))
+    append(target, "print", NewEvent("print.started.1", {"filename": "ours.gcode", "found": False}))
+    assert take_over(source, target, "--merge") == 0
+    chosen = [event.data for event in events(target) if event.stream == "spoolman"]
+    assert chosen == [{"spool_id": 7, "mark": None}]
+    append(target, "spoolman", NewEvent("spool.selected.1", {"spool_id": None, "mark": None}))
+    assert take_over(source, target) == 0
+
+
+def test_a_configuration_alone_is_enough_and_a_broken_one_too_much(
+    source: Path, target: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (source / DATABASE).unlink()
+    assert take_over(source, target, "--dry-run") == 0
+    conf = source / "config" / "moonraker.conf"
+    conf.unlink()
+    conf.symlink_to("moonraker.conf")
+    assert take_over(source, target) == 2
+    assert "moonraker.conf" in capsys.readouterr().err
 
 
 def multiplied(source: Path) -> None:
@@ -259,7 +295,7 @@ def test_an_import_that_is_killed_leaves_nothing_and_can_be_repeated(source: Pat
     command = [sys.executable, "-m", "bus", "import", str(source), "--data", str(target), "--merge"]
     segment = log_directory(target).with_name("log.draft") / "seg-00000000000000000001.mdb"
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        while not (segment.exists() and segment.stat().st_size > 1 << 20):
+        while not (segment.exists() and segment.stat().st_size > 1 << 18):
             assert process.poll() is None, "it has ended before it could be killed"
             time.sleep(0.001)
         process.send_signal(signal.SIGKILL)

@@ -27,14 +27,14 @@ def conf(folder: Path, **files: str) -> Path:
 
 
 def test_includes_that_lead_nowhere_or_round_are_told_and_left_out(tmp_path: Path) -> None:
-    path = conf(
-        tmp_path, moonraker="[include x*.conf]\n[include gone.conf]\n", xa="[include moonraker.conf]\n[a]\nb: 1\n"
-    )
+    includes = "[include x*.conf]\n[include gone.conf]\n[include ]\n"
+    path = conf(tmp_path, moonraker=includes, xa="[include moonraker.conf]\n[a]\nb: 1\n")
     found = read_conf(path)
     assert found.sections == {"a": {"b": "1"}}
     assert found.faults == [
         "xa.conf includes moonraker.conf, which includes it",
-        "moonraker.conf includes gone.conf, which is no file",
+        "moonraker.conf includes 'gone.conf', which is no file",
+        "moonraker.conf includes '', which is no file",
     ]
 
 

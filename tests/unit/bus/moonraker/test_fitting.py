@@ -45,7 +45,8 @@ class Outer(BaseModel):
             {"parts": {"b": {"needed": ""}}},
             {("parts", "a"), ("parts", "b", "odd")},
         ),
-        ({"low": 3, "high": 1}, {}, {()}),
+        ({"low": 3, "high": 1, "numbers": [2]}, {"low": 3, "numbers": [2]}, {("high",)}),
+        ({"low": 30, "high": 20}, {"high": 20}, {("low",)}),
         ({}, {}, set()),
     ],
 )

@@ -3,6 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from bridge import BridgeSettings
 from bus.config import PrinterConfig, as_yaml
 from bus.moonraker.conf import Conf
@@ -121,6 +124,38 @@ def test_a_secret_that_is_not_there_is_told_and_a_sudo_password_kept_in_a_file()
         "[mqtt] address: the secret no.no is not in moonraker.secrets",
         "[mqtt] address: is missing, so no broker is joined",
     ]
+
+
+ODD = ["", "1", "True", "none", "a\nb", "::", "-1", "{secrets.a.b}", "{%", "/x", "é"]
+MORE = ["mqtt/address", "machine/sudo_password", "webcam x/stream_url", "webcam x/rotation", "button b/pin"]
+MORE += ["spoolman/server", "spoolman/odd", "power p/type", "ldap/base_dn"]
+KNOWN = [f"{section}/{option}" for section, options in OPTIONS.items() for option in options]
+
+
+@given(st.dictionaries(st.sampled_from(KNOWN + MORE), st.sampled_from(ODD) | st.text(max_size=9), max_size=8))
+@settings(max_examples=40)
+def test_whatever_is_configured_is_carried_over_or_told(options: dict[str, str]) -> None:
+    sections: dict[str, dict[str, str]] = {}
+    for name, text in options.items():
+        section, _, option = name.partition("/")
+        sections.setdefault(section, {})[option] = text
+    made = result(sections, a={"b": "s3cret"})
+    told = "\n".join(made.lost + made.other)
+    carried = {place for path, place in made.places.items() if found(made.printer, path)}
+    for name in options.keys() - {"mqtt/address", "machine/sudo_password"}:
+        section, _, option = name.partition("/")
+        assert f"[{section}] {option} (moonraker.conf)" in carried or f"[{section}]" in told, (name, told)
+    PrinterConfig.model_validate(
+        {key: value for key, value in made.printer.items() if key in PrinterConfig.model_fields}
+    )
+
+
+def found(values: Any, path: tuple[str, ...]) -> bool:
+    for name in path:
+        if not isinstance(values, dict) or name not in values:
+            return False
+        values = values[name]
+    return True
 
 
 def test_templates_and_gcode_keep_their_lines_and_their_secrets() -> None:
