@@ -1,6 +1,5 @@
 """Listens to a websocket of another server, by the websockets library."""
 
-import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -15,11 +14,18 @@ CLOSE_TIMEOUT = 1.0  # seconds
 MAX_MESSAGE = 1 << 20  # bytes
 
 
+class _Connect(connect):
+    """Leads to the server that was meant and to no other."""
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        return exc
+
+
 @asynccontextmanager
 async def listening(url: str) -> AsyncIterator[AsyncIterator[str | bytes]]:
     """The messages of a server at a ws or wss address, until it closes; raises Unreachable."""
     try:
-        websocket = await connect(
+        websocket = await _Connect(
             url,
             compression=None,
             user_agent_header=AGENT,
@@ -30,7 +36,7 @@ async def listening(url: str) -> AsyncIterator[AsyncIterator[str | bytes]]:
             close_timeout=CLOSE_TIMEOUT,
             max_size=MAX_MESSAGE,
         )
-    except (OSError, ValueError, ssl.CertificateError, WebSocketException) as error:
+    except (OSError, ValueError, WebSocketException) as error:
         raise Unreachable(str(error) or type(error).__name__) from None
     async with websocket:
         yield _messages(websocket)

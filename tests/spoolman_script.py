@@ -39,6 +39,7 @@ class Spoolman:
     heard: list[tuple[str, Any]] = field(default_factory=list)
     answers: dict[str, Answer] = field(default_factory=dict)
     troubles: deque[Trouble] = field(default_factory=deque)
+    leads_to: str = ""  # where websockets of other paths are sent
     down: bool = False  # every connection is cut
     silent: Event = field(default_factory=Event)  # nothing is answered until it is cleared
     _listeners: list[socket] = field(default_factory=list)
@@ -160,7 +161,7 @@ def spoolman(spools: Mapping[int, float]) -> Iterator[Spoolman]:
 
         def _upgrade(self) -> None:
             if self.path != SPOOLS:
-                return self._send(403, {}, b"")
+                return self._send(307 if server.leads_to else 403, {"Location": server.leads_to}, b"")
             accept = b64encode(sha1(self.headers["Sec-WebSocket-Key"].encode() + MAGIC).digest())  # noqa: S324
             self.send_response(101)
             headers = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Accept": accept.decode()}

@@ -1,11 +1,13 @@
 """What was drawn from which spool: written down in the log, together with whatever else there is to write."""
 
 import logging
+from collections.abc import Sequence
 
 from bus.agent import Actor
 from bus.aggregate import Aggregate, Fact
+from bus.log import JSON
 
-from .chronicle import DROPPED, USED, Ledger
+from .chronicle import DROPPED, SELECTED, USED, Ledger
 from .extrusion import Extrusion
 
 log = logging.getLogger(__name__)
@@ -32,12 +34,25 @@ class Account:
         drawn = [] if active is None or self._extrusion.used() <= 0 else [active]
         return list(dict.fromkeys((*self.fold.waiting, *drawn)))
 
-    async def note(self, *more: Fact, actor: Actor | None = None) -> None:
+    async def note(self, *more: Fact) -> None:
         """Writes down what was drawn, then other facts; raises BusError, and then it counts the next time."""
         async with self._ledger.lock:
-            length = self._extrusion.used()
-            await self._ledger.append([*self._drawn(length), *more], actor)
-            self._extrusion.take(length)
+            await self._write(more)
+
+    async def select(self, spool_id: int | None, actor: Actor | None) -> bool:
+        """Whether another spool is in use now than before, of which was drawn so far; raises BusError."""
+        async with self._ledger.lock:
+            if spool_id == self.fold.active:
+                return False
+            mark = self._extrusion.mark()
+            data: dict[str, JSON] = {"spool_id": spool_id, "mark": None if mark is None else mark.model_dump()}
+            await self._write([(SELECTED, data)], actor)
+            return True
+
+    async def _write(self, more: Sequence[Fact], actor: Actor | None = None) -> None:
+        length = self._extrusion.used()
+        await self._ledger.append([*self._drawn(length), *more], actor)
+        self._extrusion.take(length)
 
     def _drawn(self, length: float) -> list[Fact]:
         """Nothing where no spool is in use."""

@@ -11,11 +11,10 @@ from bus.aggregate import Aggregate
 from bus.envelope import dumps
 from bus.errors import BusError, NotFound
 from bus.fetch import Unreachable
-from bus.log import JSON
 from schemas import Notification, spoolman
 
 from .account import Account
-from .chronicle import SELECTED, Ledger
+from .chronicle import Ledger
 from .extrusion import Extrusion
 from .job import JobSpools
 from .link import Link
@@ -101,12 +100,8 @@ class Tracker:
             return True
 
     async def _select(self, spool_id: int | None, actor: Actor | None = None) -> None:
-        """What was drawn so far is the other spool's."""
-        if spool_id == self._account.fold.active:
+        if not await self._account.select(spool_id, actor):
             return
-        mark = self._extrusion.mark()
-        data: dict[str, JSON] = {"spool_id": spool_id, "mark": None if mark is None else mark.model_dump()}
-        await self._account.note((SELECTED, data), actor=actor)
         self._show()
         self._follow_print()
         self._notify(spoolman.SPOOL_SET, [spoolman.Active(spool_id=spool_id)])

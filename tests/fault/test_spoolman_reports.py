@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.spoolman.account import Account
-from agents.spoolman.chronicle import SELECTED, STREAM, Ledger
+from agents.spoolman.chronicle import STREAM, Ledger
 from agents.spoolman.extrusion import Extrusion
 from agents.spoolman.reports import Reports
 from agents.spoolman.service import Refused, Service
@@ -99,9 +99,7 @@ class Host:
         self.extrusion.seen({"toolhead": toolhead, "print_stats": stats})
 
     async def select(self, spool_id: int | None) -> None:
-        mark = self.extrusion.mark()
-        assert mark is not None
-        await self.account.note((SELECTED, {"spool_id": spool_id, "mark": mark.model_dump()}))
+        await self.account.select(spool_id, None)
 
     async def deliver(self) -> None:
         """Until nothing is left to say."""

@@ -56,3 +56,14 @@ def test_who_accepts_no_websocket_is_unreachable(server: Spoolman) -> None:
         asyncio.run(main(url))
     server.down = True
     asyncio.run(main(events(server)))
+
+
+def test_a_redirection_is_not_followed(server: Spoolman) -> None:
+    async def main() -> None:
+        with pytest.raises(Unreachable, match="307"):
+            async with listening(server.url.replace("http", "ws") + "/elsewhere"):
+                pass
+
+    server.leads_to = events(server)
+    asyncio.run(main())
+    assert server.listeners == 0
