@@ -19,17 +19,15 @@ from schemas import NoParams, database, printer
 from .backups import Backups, differences
 from .chronicle import COMPACTED, DELETED, SET, STREAM, Namespaces
 from .past import as_it_was, changes, restated, shown
-from .places import FORBIDDEN, Place, any_place, readable, writable
+from .places import FORBIDDEN, READ_ONLY, Place, any_place, readable, writable
 from .settings import DatabaseSettings
 from .tree import text_of
 from .turns import Durable, Turns
+from .views import VIEWS
 
 FOLDER: Final = ("backup", "database")  # in the data folder
 BACKUP_NAME: Final = "sqldb-backup-%Y%m%d-%H%M%S.db"  # Moonraker's, which front ends look for
 BUSY: Final = ("printing", "paused")
-GCODE_METADATA: Final = "gcode_metadata"  # a namespace that shows a fold of the filestore's
-NEVER_PRINTED: Final = {"print_start_time": None, "job_id": None}
-ALWAYS: Final = "webcams"  # a namespace that is there also while it is empty
 OURS: Final = "moonraker"
 METADATA_VERSION: Final = 3  # of the fields that metadata has, as Moonraker counts
 
@@ -74,7 +72,7 @@ class Database(Agent):
     @implements(database.LIST)
     async def list_namespaces(self, params: NoParams, call: Call) -> database.Contents:
         """Those that clients may read."""
-        names = {*self._now.names(), ALWAYS, GCODE_METADATA} - FORBIDDEN
+        names = {*self._now.names(), *VIEWS} - FORBIDDEN
         return database.Contents(namespaces=sorted(names), backups=await _disk(self._backups.names))
 
     @implements(database.GET_ITEM)
@@ -93,7 +91,7 @@ class Database(Agent):
         return self._delete(params, writable(params.namespace, params.key), call.actor)
 
     def _get(self, params: database.GetParams, place: Place) -> Raw | Awaitable[Raw]:
-        if params.at is not None or place.namespace == GCODE_METADATA:
+        if params.at is not None or place.namespace in VIEWS:
             return self._ask(params, place)
         return _item(params, _known(place, self._now.find(place.namespace, place.path)))
 
@@ -129,21 +127,25 @@ class Database(Agent):
     # -- what others keep, and the past
 
     async def _ask(self, params: database.GetParams, place: Place) -> Raw:
-        seq, time = _moment(params.at)
-        if place.namespace == GCODE_METADATA:
-            return _item(params, _known(place, _inside(await self._metadata(seq, time), place)))
+        then = self._now if params.at is None else await self._as_it_was(params.at)
+        if place.namespace not in VIEWS:
+            return _item(params, _known(place, then.find(place.namespace, place.path)))
+        shown = await self._view(place.namespace, params.at)
+        shown |= orjson.loads(then.find(place.namespace) or b"{}")
+        return _item(params, _known(place, _inside(shown, place)))
+
+    async def _as_it_was(self, at: float) -> Namespaces:
+        seq, time = _moment(at)
         then = await self._host.ask_log(partial(as_it_was, seq=seq, time=time))
         if then.compacted != self._now.compacted:
             raise NotFound("What was then is not known any more: the database was compacted later")
-        return _item(params, _known(place, then.find(place.namespace, place.path)))
+        return then
 
-    async def _metadata(self, seq: int | None, time: float | None) -> Any:
+    async def _view(self, name: str, at: float | None) -> dict[str, Any]:
         try:
-            found = await self._host.fold_state(GCODE_METADATA, seq, time)
-        except NotFound:  # the filestore is not configured
+            return VIEWS[name](await self._host.fold_state(name, *_moment(at)))
+        except NotFound:  # the agent that keeps it is not configured
             return {}
-        prints = found["prints"]
-        return {path: {**NEVER_PRINTED, **known, **prints.get(path, {})} for path, known in found["files"].items()}
 
     @implements(database.HISTORY)
     async def history(self, params: database.HistoryParams, call: Call) -> Raw:
@@ -208,7 +210,7 @@ class Database(Agent):
     async def debug_list(self, params: NoParams, call: Call) -> database.AllContents:
         """Also what clients may not read."""
         self._require_debug()
-        names = {*self._now.names(), ALWAYS, GCODE_METADATA}
+        names = {*self._now.names(), *VIEWS}
         return database.AllContents(namespaces=sorted(names), backups=await _disk(self._backups.names), tables=[])
 
     @implements(database.DEBUG_GET)
@@ -266,15 +268,13 @@ def _item(params: Question, text: bytes) -> Raw:
 def _known(place: Place, text: bytes | None) -> bytes:
     if text is not None:
         return text
-    if place == Place(ALWAYS):
-        return b"{}"
     found = str(place)
     raise NotFound(f"{found[0].upper()}{found[1:]} not found")
 
 
 def _kept_here(place: Place) -> Place:
-    if place.namespace == GCODE_METADATA:
-        raise InvalidParams(f"Namespace '{GCODE_METADATA}' is what the facts about files amount to")
+    if place.namespace in VIEWS and place.namespace in READ_ONLY:
+        raise InvalidParams(f"Namespace '{place.namespace}' is what another agent's facts amount to")
     return place
 
 

@@ -171,10 +171,15 @@ def test_clients_follow_each_other_over_mqtt(runs: Runs) -> None:
         for name, params in (("post_item", {"key": "a.b", "value": 5}), ("delete_item", {"key": ["a", "b"]})):
             call = {"jsonrpc": "2.0", "method": f"server.database.{name}", "params": {"namespace": "live", **params}}
             await writer.publish("test/moonraker/api/request/writer", json.dumps({**call, "id": 1}).encode())
-        told = [await watcher.published() for _ in range(2)]
+        told: list[tuple[str, Json]] = []
+        while len(told) < 2:
+            message = await watcher.published()
+            event = json.loads(message.payload)
+            if event["data"].get("namespace") == "live":
+                told.append((message.topic, event))
         for each in (watcher, writer):
             await each.disconnect()
-        return [(each.topic, json.loads(each.payload)) for each in told]
+        return told
 
     (set_on, set_told), (deleted_on, deleted_told) = asyncio.run(follow())
     assert (set_on, deleted_on) == ("test/event/database/database.set.1", "test/event/database/database.deleted.1")
@@ -213,6 +218,35 @@ def test_what_is_known_of_gcode_files_is_a_namespace_that_nobody_writes(runs: Ru
         assert value(socket, "gcode_metadata", ["demo.gcode", "size"]) == metadata["size"]
         assert value(socket, "gcode_metadata", "nosuch") == -32601
         assert value(socket, "gcode_metadata", ["demo.gcode", "size"], at=4e9) == metadata["size"]
+
+
+def test_webcams_are_a_namespace_in_the_form_that_moonraker_keeps(runs: Runs) -> None:
+    with client(runs) as socket:
+        assert value(socket, "webcams") == {}
+        given = {"name": "bed", "stream_url": "/w", "snapshot_url": "/s", "rotation": 90, "flip_vertical": True}
+        webcam = socket.ask("server.webcams.post_item", **given)["result"]["webcam"]
+        found = value(socket, "webcams", webcam["uid"])
+        assert found.pop("extra_data") == {}
+        assert found == {
+            "name": "bed",
+            "enabled": True,
+            "icon": "mdiWebcam",
+            "aspectRatio": "4:3",
+            "targetFps": 15,
+            "targetFpsIdle": 5,
+            "location": "printer",
+            "service": "mjpegstreamer",
+            "urlStream": "/w",
+            "urlSnapshot": "/s",
+            "flipX": False,
+            "flipY": True,
+            "rotation": 90,
+        }
+        assert ask(socket, "post_item", namespace="webcams", key="mine", value={"name": "x"})["value"] == {"name": "x"}
+        assert value(socket, "webcams").keys() == {webcam["uid"], "mine"}
+        ask(socket, "delete_item", namespace="webcams", key="mine")
+        socket.ask("server.webcams.delete_item", uid=webcam["uid"])
+        assert value(socket, "webcams") == {}
 
 
 def test_a_copy_brings_everything_back_by_facts_and_a_restart(runs: Runs) -> None:
