@@ -104,6 +104,10 @@ def _files(parser: argparse.ArgumentParser) -> None:
 def _broker(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", nargs="?", metavar="check", help="say what the access rules mean; runs nothing")
     _serving(parser)
+    _asked(parser)
+
+
+def _asked(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--as", dest="who", action="append", default=[], metavar="USER|role:ROLE|client:ID", help="with check: who"
     )
@@ -146,12 +150,54 @@ def build_parser() -> Parser:
     import_.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
     import_.add_argument("--merge", action="store_true", help="add to what is there already, and change none of it")
     _common(import_)
+    _accounts(commands)
+    _rules(commands.add_parser("rules", help="look at the access rules, or have them read again"))
     config = commands.add_parser("config", help="look at the configuration")
     check = config.add_subparsers(dest="action", required=True, parser_class=Parser, metavar="ACTION").add_parser(
         "check", help="say what is wrong with it, or nothing"
     )
     _serving(check)
     return parser
+
+
+def _accounts(commands: Any) -> None:
+    for command, actions, purpose in (
+        ("users", USER_ACTIONS, "who may log in; also while the program runs"),
+        ("keys", KEY_ACTIONS, "API keys; also while the program runs"),
+    ):
+        made = commands.add_parser(command, help=purpose)
+        inner = made.add_subparsers(dest="action", required=True, parser_class=Parser, metavar="ACTION")
+        for action, what in actions.items():
+            parser = inner.add_parser(action, help=what)
+            if action != "list":
+                parser.add_argument("name", metavar="NAME")
+            if action == "add":
+                parser.add_argument("--role", action="append", metavar="ROLE", help="viewer, operator, admin or own")
+            if action == "role":
+                parser.add_argument("roles", nargs="+", metavar="ROLE", help="viewer, operator, admin or own")
+            _serving(parser)
+
+
+USER_ACTIONS = {
+    "list": "print users and their roles",
+    "add": "make a user; the password is asked for, or a line of standard input",
+    "remove": "take a user away",
+    "password": "give a user a new password",
+    "role": "give a user these roles and no others",
+}
+KEY_ACTIONS = {
+    "list": "print the names of keys and their roles",
+    "add": "make a key and print it, once",
+    "revoke": "make a key void",
+}
+
+
+def _rules(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", required=True, parser_class=Parser, metavar="ACTION")
+    check = actions.add_parser("check", help="say what they mean, as `printbus broker check` does")
+    _serving(check)
+    _asked(check)
+    _serving(actions.add_parser("reload", help="put changed rules in force in the program that runs"))
 
 
 LOG_ACTIONS = {

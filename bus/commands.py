@@ -5,6 +5,7 @@ import asyncio
 import gc
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from functools import partial
@@ -86,6 +87,7 @@ async def _serving(plan: Any, program: Program, stop: Stop) -> int:
     async with running(plan, program) as ready:
         program.ready = True
         _say(ready)
+        _welcome(plan, ready)
         await _keep(plan)
         await stop.wait()
     return 0
@@ -97,6 +99,20 @@ def _say(line: str) -> None:
         print(line, flush=True)
     except BrokenPipeError:
         sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - to the end of the program
+
+
+def _welcome(plan: Any, ready: str) -> None:
+    """At the first start: how to get in."""
+    if plan.bridge is None or recall(plan.data) is not None:
+        return
+    url = next(word for word in ready.split() if word.startswith("http"))
+    _say(
+        f"Open {url} on this machine, which needs no login. For other machines, in {plan.data / 'config'}/printer.yaml:"
+    )
+    _say(
+        "'http: 0.0.0.0:7125' lets them connect; 'authorization: {trusted_clients: [192.168.1.0/24]}' trusts addresses;"
+    )
+    _say("for everybody else make a user: printbus users add NAME")
 
 
 async def _keep(plan: Any) -> None:
@@ -282,6 +298,43 @@ def import_command(options: argparse.Namespace) -> int:
     return run(options)
 
 
+def users(options: argparse.Namespace) -> int:
+    """Who may log in."""
+    from .account_commands import users
+
+    return users(options)
+
+
+def keys(options: argparse.Namespace) -> int:
+    """API keys."""
+    from .account_commands import keys
+
+    return keys(options)
+
+
+def rules(options: argparse.Namespace) -> int:
+    """What the access rules mean, or changed ones put in force."""
+    if options.action == "check":
+        return _check_access(options)
+    return _reload_rules(options)
+
+
+def _reload_rules(options: argparse.Namespace) -> int:
+    """Broken rules are refused here, so that the answer is more than a line in the program's log."""
+    from .log_files import writer_of
+    from .rules import rules_of
+
+    printer = Configuration(options).printer
+    rules_of(*access_section(options), printer.instance, printer.groups)
+    process = writer_of(options.data / "printbus" / "log")
+    if process is None:
+        print("printbus: it does not run, so there is nothing to be told", file=sys.stderr)
+        return FAILED_STATUS
+    os.kill(process, signal.SIGHUP)
+    print("the program reads its access rules again")
+    return 0
+
+
 def log_command(options: argparse.Namespace) -> int:
     """Looks at the event log."""
     from .log_report import run
@@ -325,5 +378,8 @@ COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "log": log_command,
     "import": import_command,
     "config": config,
+    "users": users,
+    "keys": keys,
+    "rules": rules,
 }
 SERVING = {"up", "broker", "bridge", "agent"}

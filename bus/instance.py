@@ -55,6 +55,8 @@ KEY_FILE = "agent.key"
 BRIDGE = "bridge"
 BRIDGE_GROUP = "printbus.bridge"
 PACKET_OVERHEAD = 2048  # bytes of an MQTT packet besides its payload: header and topic
+RULES, RELOADED = "rules", "rules.reloaded.1"
+HANGUP = Actor(None, "signal", "SIGHUP")
 RECENT = 2000  # events in which the commands of an earlier run are looked for
 
 
@@ -124,8 +126,10 @@ async def running(plan: Plan, program: Program) -> AsyncIterator[str]:
         async with Broker(exchange, authenticator, plan.broker) as broker, asyncio.TaskGroup() as tasks:
             supervisor = host.supervisor = Supervisor(exchange, topics, plan.data, journal, router, host, mqtt)
             started = _start(plan, tasks, router, supervisor)
-            reloading = reload_on_hangup(exchange, partial(_read_rules, plan, directory))
+            told = partial(host.record, RULES, RELOADED, {}, HANGUP)
+            reloading = reload_on_hangup(exchange, partial(_read_rules, plan, directory), told)
             started.append(tasks.create_task(reloading, name="access rules"))
+            started.append(tasks.create_task(directory.trust.keep(), name="names of trusted clients"))
             LogPublisher(
                 session, topics, journal, folds, {kind.name: owner for kind, owner in plan.folds.items()}
             ).start()

@@ -102,6 +102,18 @@ def judge_filesystem(directory: Path, mounts: Path = MOUNTS) -> str | None:
     return None
 
 
+def writer_of(directory: Path) -> int | None:
+    """The process that writes a log; None where there is none."""
+    try:
+        with (directory / "lock").open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return None
+    except OSError:
+        return int((directory / "lock").read_text())
+    return None
+
+
 class WriterLock:
     """Held by the one process that writes a log; the kernel lets go of it however the process ends."""
 

@@ -16,24 +16,35 @@ TERMINAL = Path("/dev/tty")
 log = logging.getLogger(__name__)
 
 
-def reload_on_hangup(exchange: Exchange, read: Callable[[], AccessRules]) -> Coroutine[Any, Any, None]:
+def reload_on_hangup(
+    exchange: Exchange, read: Callable[[], AccessRules], reloaded: Callable[[], None] = lambda: None
+) -> Coroutine[Any, Any, None]:
     """What reads the rules again whenever SIGHUP comes, from now on, until it is cancelled; broken ones change nothing.
+
+    `reloaded` is told when others are in force.
 
     The SIGHUP of a terminal that is closed ends the program, unless it was started to ignore that (nohup).
     """
     asked = asyncio.Event()
     stays = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN or not _has_terminal()
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, asked.set)
-    return _reload_when(asked, exchange, read, stays)
+    return _reload_when(asked, exchange, read, reloaded, stays)
 
 
-async def _reload_when(asked: asyncio.Event, exchange: Exchange, read: Callable[[], AccessRules], stays: bool) -> None:
+async def _reload_when(
+    asked: asyncio.Event,
+    exchange: Exchange,
+    read: Callable[[], AccessRules],
+    reloaded: Callable[[], None],
+    stays: bool,
+) -> None:
     try:
         while True:
             await asked.wait()
             asked.clear()
             if stays or _has_terminal():
-                await _reload(exchange, read)
+                if await _reload(exchange, read):
+                    reloaded()
             else:
                 os.kill(os.getpid(), signal.SIGTERM)
     finally:
@@ -48,17 +59,18 @@ def _has_terminal() -> bool:
         return False
 
 
-async def _reload(exchange: Exchange, read: Callable[[], AccessRules]) -> None:
+async def _reload(exchange: Exchange, read: Callable[[], AccessRules]) -> bool:
     try:
         rules = await asyncio.to_thread(read)
     except ConfigError as error:
         exchange.counters.rules_refused += 1
         log.error("ACCESS RULES NOT CHANGED, the old ones stay in force: %s", error)
-        return
+        return False
     except Exception:
         exchange.counters.rules_refused += 1
         log.exception("ACCESS RULES NOT CHANGED, reading them failed")
-        return
+        return False
     exchange.set_rules(rules)
     exchange.counters.rules_changed += 1
     log.warning("access rules were read again and are in force, on open connections too")
+    return True

@@ -56,6 +56,12 @@ class PasswordParams(Params):
     new_password: Password
 
 
+class ResetParams(UserParams):
+    """A new password for somebody who has lost the old one."""
+
+    password: Password
+
+
 class RefreshParams(Params):
     """A refresh token, as a login answers it."""
 
@@ -248,6 +254,16 @@ PASSWORD = Method(
     ("POST /access/user/password",),
     flags=CHANGE,
     summary="Changes the caller's password; all tokens are void then.",
+)
+RESET_PASSWORD = Method(
+    "access.user.reset_password",
+    ResetParams,
+    Done,
+    OWNER,
+    Permission.ADMIN,
+    ("POST /access/user/reset_password",),
+    flags=CHANGE,
+    summary="Gives another user, who may do no more than the caller, a new password; all its tokens are void then.",
 )
 USER_ROLES = Method(
     "access.user.roles",

@@ -308,6 +308,10 @@ class Ran(OfSchedule):
     missed: bool = Field(description="Nothing was added: it was too late, or no file was there any more.")
 
 
+class Nothing(Model):
+    """There is no more to be said."""
+
+
 class Once(Model):
     """What tells a repeated request from a new one: its UUID, or `mqtt_timestamp` and a digest of the message."""
 
@@ -422,6 +426,7 @@ EVENTS = {
         EventType("report.taken.1", "spoolman", spoolman.Spool, "Spoolman has it."),
         EventType("report.returned.1", "spoolman", spoolman.Spool, "Spoolman has it not: it waits again."),
         EventType("report.dropped.1", "spoolman", spoolman.Dropped, "What waits for a spool is given up."),
+        EventType("rules.reloaded.1", "rules", Nothing, "Access rules were read again and are in force."),
         EventType("command.accepted.1", "commands", Accepted, "Somebody asked for a change, and was let."),
         EventType("command.ended.1", "commands", Finished, "The change was made, or failed."),
         EventType("device.plugged.1", "devices", Device, "A USB device, serial port or camera has come."),

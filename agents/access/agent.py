@@ -180,6 +180,16 @@ class Access(Agent):
         await self._set_password(name, params.new_password, call)
         return access.Done(username=name, action="user_password_reset")
 
+    @implements(access.RESET_PASSWORD)
+    async def reset_password(self, params: access.ResetParams, call: Call) -> access.Done:
+        """Raises InvalidParams, Forbidden for a user who may do more than the caller."""
+        name = params.username
+        await self._require_other(name, call)
+        if not self._known.rights(user(name)) <= self._known.rights(call.actor.principal):
+            raise Forbidden("This user may do more than you")
+        await self._set_password(name, params.password, call)
+        return access.Done(username=name, action="user_password_reset")
+
     @implements(access.USER_ROLES)
     async def set_roles(self, params: access.RolesParams, call: Call) -> access.Done:
         """Raises InvalidParams, Forbidden for roles that may do more than the caller."""

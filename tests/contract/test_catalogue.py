@@ -37,7 +37,14 @@ OURS |= {
     f"files.{name}"
     for name in ("upload.open", "upload.commit", "upload.abort", "download.open", "download.checksum", "download.close")
 }
-OURS |= {"access.user.roles", "access.keys.list", "access.keys.create", "access.keys.revoke", "access.verify"}
+OURS |= {
+    "access.user.reset_password",
+    "access.user.roles",
+    "access.keys.list",
+    "access.keys.create",
+    "access.keys.revoke",
+    "access.verify",
+}
 # For agents, of this instance or of somebody else's: test_extensions.py and test_processes.py.
 OF_AGENTS = {"access.verify", "events.append", "server.extensions.request", "connection.send_event"}
 OF_AGENTS |= {"connection.register_remote_method"}
@@ -82,6 +89,7 @@ VALID: dict[str, Json] = {
     "access.post_user": {"username": "cat", "password": "purr"},
     "access.users.list": {},
     "access.user.roles": {"username": "cat", "roles": ["viewer"]},
+    "access.user.reset_password": {"username": "cat", "password": "miaow"},
     "access.delete_user": {"username": "cat"},
     "access.get_api_key": {},
     "access.post_api_key": {},
@@ -223,6 +231,7 @@ INVALID: list[tuple[str, Json, int]] = [
     ("access.delete_user", {"username": "nobody"}, 400),
     ("access.user.password", {"password": "x"}, 400),
     ("access.user.password", {"password": "x", "new_password": "y"}, 400),
+    ("access.user.reset_password", {"username": "nobody", "password": "x"}, 400),
     ("access.user.roles", {"username": "nobody", "roles": ["viewer"]}, 400),
     ("access.user.roles", {"username": "nobody", "roles": []}, 400),
     ("access.refresh_jwt", {}, 400),
