@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import shutil
 import socket
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import pytest
 from websockets.exceptions import ConnectionClosedError
 from websockets.sync.client import connect
 
-from tests.e2e.test_print import Socket, get, log_read, until
+from tests.e2e.test_print import Socket, get, until
 from tests.file_client import download, upload
 from tests.mqtt_wire import WireClient
 from tests.program import Addresses, Program, addresses, running, up_arguments
@@ -32,10 +33,26 @@ BROKEN = {
 }
 
 
+@pytest.fixture(scope="module")
+def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Program, Addresses]]:
+    with running(tmp_path_factory.mktemp("restarted"), "--virtual") as found:
+        yield found
+
+
 @pytest.fixture
-def program(tmp_path: Path) -> Iterator[tuple[Program, Addresses]]:
-    with running(tmp_path, "--virtual") as (running_program, where):
-        yield running_program, where
+def program(started: tuple[Program, Addresses]) -> Iterator[tuple[Program, Addresses]]:
+    """One for all; who edits its files leaves them to be put back."""
+    process, where = started
+    folder = where.data / "config"
+    until(lambda: (folder / "printer.yaml").exists() and (where.data / "printbus" / "last_working.json").exists())
+    before = {file: file.read_bytes() for file in folder.glob("*.yaml")}
+    yield process, where
+    if {file: file.read_bytes() for file in folder.glob("*.yaml")} != before:
+        for file in folder.glob("*.yaml"):
+            file.unlink()
+        for file, content in before.items():
+            file.write_bytes(content)
+        restart(process, where)
 
 
 def config(where: Addresses) -> Json:
@@ -111,19 +128,17 @@ def test_the_answer_comes_first_and_everything_is_back(
     program: tuple[Program, Addresses], asked: Callable[[Addresses], Json]
 ) -> None:
     process, where = program
-    number = process.process.pid
+    number, head = process.process.pid, get(where, "/events/read?limit=1")["head"]
     assert asked(where)["result"] == "ok"
     ready = addresses(process.ready_line())
     assert (ready.http, ready.mqtt_port, process.process.pid) == (where.http, where.mqtt_port, number)
     until(lambda: get(where, "/server/info")["klippy_state"] == "ready")
-    told = [event["data"] for event in log_read(where.data) if event["data"].get("method") == "server.restart"]
-    assert [data.get("outcome") for data in told] == [None, "ok"]
+    told = get(where, f"/events/read?stream=commands&since={head}")["events"]
+    assert [event["data"].get("outcome") for event in told] == [None, "ok"]
 
 
 def test_a_file_edited_by_a_front_end_is_in_force_afterwards(program: tuple[Program, Addresses]) -> None:
     process, where = program
-    file = where.data / "config" / "printer.yaml"
-    until(file.exists)
     assert config(where)["config"]["data_store"]["gcode_store_size"] == 1000
     edited = download(where, "config/printer.yaml").body + b"\ndatastore: {gcode_store_size: 7}\n"
     assert upload(where, "printer.yaml", edited, root="config").status == 201
@@ -139,7 +154,6 @@ def test_a_broken_file_leaves_in_force_what_last_worked(program: tuple[Program, 
     process, where = program
     name, content, said = BROKEN[case]
     file = where.data / "config" / name
-    until((where.data / "config" / "printer.yaml").exists)  # the last that a start does
     before = config(where)["config"]["data_store"]
     file.write_text(content)
     restart(process, where)
@@ -172,11 +186,19 @@ def test_rules_of_a_file_of_their_own_stay_in_force_when_it_breaks(tmp_path: Pat
         assert asyncio.run(reads("open/x")) and not asyncio.run(reads("closed/x"))
 
 
+@pytest.fixture(scope="module")
+def worked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data of a program that has run without complaints."""
+    data = tmp_path_factory.mktemp("worked") / "data"
+    with running(data, "--virtual"):
+        until((data / "printbus" / "last_working.json").exists)
+    return data
+
+
 @pytest.mark.parametrize("case", sorted(BROKEN))
-def test_a_later_start_refuses_what_is_broken(tmp_path: Path, case: str) -> None:
+def test_a_later_start_refuses_what_is_broken(worked: Path, tmp_path: Path, case: str) -> None:
     name, content, said = BROKEN[case]
-    with running(tmp_path, "--virtual"):
-        until((tmp_path / "printbus" / "last_working.json").exists)
+    shutil.copytree(worked, tmp_path, dirs_exist_ok=True)
     (tmp_path / "config" / name).write_text(content)
     refused = [sys.executable, "-m", "bus", *up_arguments(tmp_path, "--virtual")]
     ended = subprocess.run(refused, capture_output=True, text=True, timeout=10, check=False)
@@ -187,7 +209,6 @@ def test_a_later_start_refuses_what_is_broken(tmp_path: Path, case: str) -> None
 def test_warnings_are_html_unless_they_are_asked_for_as_they_are(program: tuple[Program, Addresses]) -> None:
     process, where = program
     file = where.data / "config" / "printer.yaml"
-    until(lambda: file.exists() and (where.data / "printbus" / "last_working.json").exists())
     file.write_text('"<img>": 1\nslip: 1\n')
     restart(process, where)
     assert "'&lt;img&gt;'" in warnings(where)[0] and "<br/>" in warnings(where)[0]
