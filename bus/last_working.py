@@ -33,5 +33,11 @@ def keep(data: Path, files: Files) -> None:
 
 def offer(config: Path) -> None:
     """Puts a printer.yaml that says what can be said, and nothing yet, where there is none; raises OSError."""
-    with suppress(FileExistsError), (config / TEMPLATE.name).open("x") as file:
-        file.write(TEMPLATE.read_text())
+    path = config / TEMPLATE.name
+    if path.exists():
+        return
+    new = config / f".{TEMPLATE.name}.new"
+    new.write_text(TEMPLATE.read_text())
+    with suppress(FileExistsError):
+        os.link(new, path)  # whole at once, and never over what somebody has written meanwhile
+    new.unlink()

@@ -1,4 +1,4 @@
-"""The command line: options, configuration, statuses, and what each `printbus log` prints."""
+"""The command line: options, configuration and statuses."""
 
 import json
 import os
@@ -7,10 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
-from collections.abc import Iterator
 from contextlib import ExitStack
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,12 +15,11 @@ from urllib.parse import urlsplit
 import pytest
 from websockets.sync.client import connect
 
-from bus.__main__ import main
+from tests.commands import command
 from tests.e2e.test_print import Socket, get, until
 from tests.program import Addresses, Program, addresses, running, up_arguments
 
 STOP_SECONDS = 5.0
-META_PAGES = 2 * 4096  # bytes at the start of an LMDB file, without which there is none
 LAMP = """
 from bus.agent import Agent, Settings
 
@@ -45,15 +41,11 @@ def printbus(*arguments: str, stdin: str | None = None) -> subprocess.CompletedP
     return subprocess.run(command, capture_output=True, text=True, timeout=30, input=stdin)
 
 
-def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
+def refusal(*arguments: str) -> tuple[int, str]:
     """Status and message of a command that does not get as far as starting anything."""
-    try:
-        status = main(arguments)
-    except SystemExit as ended:
-        status = int(ended.code or 0)
-    said = capsys.readouterr()
-    assert not said.out
-    return status, said.err.strip()
+    done = command(*arguments)
+    assert not done.stdout
+    return done.returncode, done.stderr.strip()
 
 
 @pytest.mark.parametrize(
@@ -84,22 +76,22 @@ def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, s
     ],
 )
 def test_wrong_options_end_with_status_2(
-    arguments: str, said: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    arguments: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    status, message = refusal(capsys, *arguments.split())
+    status, message = refusal(*arguments.split())
     assert status == 2
     assert said in message and len(message.splitlines()) == 1
 
 
-def test_a_command_that_is_not_known_is_answered_with_those_that_are(capsys: pytest.CaptureFixture[str]) -> None:
-    status, message = refusal(capsys, "upp")
+def test_a_command_that_is_not_known_is_answered_with_those_that_are() -> None:
+    status, message = refusal("upp")
     assert status == 2 and all(name in message for name in ("upp", "up", "broker", "agent", "log"))
 
 
-def test_klippy_and_virtual_exclude_each_other(capsys: pytest.CaptureFixture[str]) -> None:
+def test_klippy_and_virtual_exclude_each_other() -> None:
     expected = (2, "printbus up: argument --virtual: not allowed with argument --klippy")
-    assert refusal(capsys, "up", "--klippy", "x", "--virtual") == expected
+    assert refusal("up", "--klippy", "x", "--virtual") == expected
 
 
 @pytest.mark.parametrize(
@@ -133,40 +125,38 @@ def test_klippy_and_virtual_exclude_each_other(capsys: pytest.CaptureFixture[str
         ("broker.yaml", "7", "expected a mapping of sections, found int"),
     ],
 )
-@pytest.mark.parametrize("command", ["up", "check"])
+@pytest.mark.parametrize("checked", [False, True])
 def test_a_mistake_in_a_file_ends_with_status_2(
-    command: str, file: str, content: str, said: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    checked: bool, file: str, content: str, said: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "config" / file
     path.parent.mkdir()
     path.write_text(content)
-    words = ["up"] if command == "up" else ["config", "check"]
-    status, message = refusal(capsys, *words, "--data", str(tmp_path))
+    words = ["config", "check"] if checked else ["up"]
+    status, message = refusal(*words, "--data", str(tmp_path))
     assert status == 2
     assert message.startswith(f"printbus: {path}: ") and said in message
 
 
 @pytest.mark.parametrize(("option", "name"), [("--config", "mine.yaml"), ("--broker", "bus.yaml")])
-def test_a_file_that_is_given_must_be_there(
-    option: str, name: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_a_file_that_is_given_must_be_there(option: str, name: str, tmp_path: Path) -> None:
     path = tmp_path / name
     arguments = ("up", "--data", str(tmp_path), option, str(path))
-    assert refusal(capsys, *arguments) == (2, f"printbus: {path}: No such file or directory")
+    assert refusal(*arguments) == (2, f"printbus: {path}: No such file or directory")
     path.mkdir()
-    assert refusal(capsys, *arguments) == (2, f"printbus: {path}: Is a directory")
+    assert refusal(*arguments) == (2, f"printbus: {path}: Is a directory")
 
 
-def test_a_file_that_leads_nowhere_is_not_taken_for_none(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_a_file_that_leads_nowhere_is_not_taken_for_none(tmp_path: Path) -> None:
     path = tmp_path / "config" / "printer.yaml"
     path.parent.mkdir()
     path.symlink_to(tmp_path / "gone.yaml")
-    assert refusal(capsys, "up", "--data", str(tmp_path)) == (2, f"printbus: {path}: No such file or directory")
+    assert refusal("up", "--data", str(tmp_path)) == (2, f"printbus: {path}: No such file or directory")
 
 
-def test_a_configuration_without_mistakes_is_called_ok(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    assert main(["config", "check", "--data", str(tmp_path)]) == 0
-    assert capsys.readouterr().out == "ok\n"
+def test_a_configuration_without_mistakes_is_called_ok(tmp_path: Path) -> None:
+    done = command("config", "check", "--data", str(tmp_path))
+    assert (done.returncode, done.stdout) == (0, "ok\n")
     assert not [*tmp_path.iterdir()]  # looking leaves no traces
 
 
@@ -379,141 +369,7 @@ def test_a_package_from_elsewhere_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "data").exists()
 
 
-@pytest.fixture(scope="module")
-def printed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A data folder with a few events in its log, and nobody at work in it."""
-    data = tmp_path_factory.mktemp("printed")
-    with running(data, "--virtual") as (_, where):
-        until(lambda: get(where, "/server/info")["klippy_state"] == "ready")
-        for number in range(3):
-            get(where, f"/printer/gcode/script?script=M117%20{number}", post=True)
-    yield data
-
-
-def told(data: Path, *arguments: str) -> list[dict[str, Any]]:
-    done = printbus("log", "read", "--json", "--data", str(data), *arguments)
-    assert done.returncode == 0, done.stderr
-    return [json.loads(line) for line in done.stdout.splitlines()]
-
-
-def test_log_read_prints_what_is_asked_for(printed: Path) -> None:
-    events = told(printed)
-    assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
-    assert {*events[0]} == {"seq", "time", "stream", "type", "actor", "data"}
-    assert told(printed, "--since", "2", "--limit", "2") == events[2:4]
-    assert told(printed, "--stream", "commands") == [event for event in events if event["stream"] == "commands"]
-    third = events[2]["time"]
-    assert told(printed, "--since-time", str(third)) == [event for event in events if event["time"] >= third]
-    local = datetime.fromtimestamp(third)
-    wanted = [event for event in events if event["time"] <= local.timestamp()]
-    assert told(printed, "--until-time", local.isoformat()) == wanted
-    assert told(printed, "--since-time", "2100-01-01", "--stream", "print") == []
-    wrong = printbus("log", "read", "--since-time", "noon", "--data", str(printed))
-    assert wrong.returncode == 2 and "expected Unix seconds" in wrong.stderr
-    lines = printbus("log", "read", "--data", str(printed)).stdout.splitlines()
-    assert len(lines) == len(events)
-    (accepted,) = [line for line in lines if "M117 1" in line]
-    assert "command.accepted.1" in accepted and "@http" in accepted.replace(" http ", " @http ")
-
-
-def test_log_read_ends_quietly_when_its_reader_does(printed: Path) -> None:
-    command = [sys.executable, "-m", "bus", "log", "read", "--data", str(printed)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as reading:
-        assert reading.stdout and reading.stderr
-        reading.stdout.close()
-        assert reading.stderr.read() == ""
-        assert reading.wait(20) == 0
-
-
-def test_log_tail_prints_events_as_they_come(tmp_path: Path) -> None:
-    with running(tmp_path, "--virtual") as (_, where):
-        until(lambda: get(where, "/server/info")["klippy_state"] == "ready")
-        tail = Program("log", "tail", "--json", "--stream", "commands", "--since", "1", "--data", str(tmp_path))
-        get(where, "/printer/gcode/script?script=M117%20told", post=True)
-        event = json.loads(tail.ready_line())
-        assert event["type"] == "command.accepted.1" and event["data"]["params"]["script"] == "M117 told"
-        assert tail.stop(signal.SIGINT) == 130
-        assert not tail.errors
-
-
-def test_log_verify_and_stat_tell_the_state(printed: Path) -> None:
-    count = len(told(printed))
-    verified = printbus("log", "verify", "--data", str(printed))
-    assert verified.returncode == 0 and f"events 1 to {count}" in verified.stdout and "intact" in verified.stdout
-    assert f"events 1 to {count}, 1 segments" in printbus("log", "stat", "--data", str(printed)).stdout
-    found = json.loads(printbus("log", "stat", "--json", "--data", str(printed)).stdout)
-    assert (found["first"], found["head"], sum(found["streams"].values())) == (1, count, count)
-
-
-def test_a_damaged_log_is_reported_with_status_1(printed: Path, tmp_path: Path) -> None:
-    (segment,) = (printed / "printbus" / "log").glob("*.mdb")
-    copy = tmp_path / "printbus" / "log" / segment.name
-    copy.parent.mkdir(parents=True)
-    copy.write_bytes(segment.read_bytes()[:META_PAGES])  # what is behind them may be pages of earlier commits only
-    done = printbus("log", "verify", "--data", str(tmp_path))
-    assert done.returncode == 1 and "intact" not in done.stdout and "Traceback" not in done.stderr
-
-
-def test_log_export_and_import_carry_a_log_elsewhere(printed: Path, tmp_path: Path) -> None:
-    file = tmp_path / "backup.jsonl"
-    assert printbus("log", "export", str(file), "--data", str(printed)).returncode == 0
-    assert file.read_text() == printbus("log", "export", "--data", str(printed)).stdout
-    target = tmp_path / "restored"
-    done = printbus("log", "import", str(file), "--data", str(target))
-    events = told(printed)
-    assert (done.returncode, done.stdout) == (0, f"{len(events)} events\n")
-    assert told(target) == events
-    again = printbus("log", "import", str(file), "--data", str(target))
-    assert again.returncode == 1 and "already" in again.stderr
-    with running(target, "--virtual") as (_, where):
-        assert get(where, "/events/read?since=0")["events"][: len(events)] == events
-        third = events[2]["time"]
-        between = [event for event in events if event["time"] == third]
-        assert get(where, f"/events/read?since_time={third}&until_time={third}")["events"] == between
-
-
-def test_log_compact_says_where_the_log_now_begins(printed: Path, tmp_path: Path) -> None:
-    file = tmp_path / "backup.jsonl"
-    printbus("log", "export", str(file), "--data", str(printed))
-    printbus("log", "import", str(file), "--data", str(tmp_path))
-    done = printbus("log", "compact", "--segments", "1", "--data", str(tmp_path))
-    assert (done.returncode, done.stdout) == (0, "the log now begins at event 1\n")
-
-
-@pytest.mark.parametrize("action", ["read", "tail", "stat", "export", "verify"])
-def test_without_a_log_the_log_commands_say_so(action: str, tmp_path: Path) -> None:
-    done = printbus("log", action, "--data", str(tmp_path))
-    assert done.returncode == 1 and not done.stdout
-    assert done.stderr == f"printbus: there is no event log in {tmp_path / 'printbus' / 'log'}\n"
-
-
-def test_importing_what_is_no_export_is_refused(tmp_path: Path) -> None:
-    file = tmp_path / "other.jsonl"
-    file.write_text('{"format": "another"}\n')
-    done = printbus("log", "import", str(file), "--data", str(tmp_path))
-    assert done.returncode == 1 and "not an export" in done.stderr
-    missing = printbus("log", "import", str(tmp_path / "none"), "--data", str(tmp_path))
-    assert missing.returncode == 1 and "No such file" in missing.stderr
-
-
 def test_help_names_every_command() -> None:
     done = printbus("--help")
     assert done.returncode == 0
     assert all(f"\n    {name} " in done.stdout for name in ("up", "broker", "bridge", "agent", "log", "config"))
-
-
-def test_a_damaged_log_is_repaired_and_said_so_in_server_info(tmp_path: Path) -> None:
-    data = tmp_path / "data"
-    with running(data, "--klippy", str(tmp_path / "none.sock")) as (_, where):
-        assert get(where, "/events/read")["head"] == 0
-        for number in range(50):
-            with pytest.raises(urllib.error.HTTPError):  # 503, and recorded
-                get(where, f"/printer/gcode/script?script=M117%20{number}", post=True)
-    (segment,) = (data / "printbus" / "log").glob("seg-*.mdb")
-    content = bytearray(segment.read_bytes())
-    content[len(content) // 2 :] = bytes(len(content) - len(content) // 2)
-    segment.write_bytes(content)
-    with running(data, "--klippy", str(tmp_path / "none.sock")) as (_, where):
-        (warning,) = get(where, "/server/info")["warnings"]
-        assert "damaged" in warning and segment.name in warning
-        assert get(where, "/events/read?limit=5000")["head"] < 100

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.commands import command
 from tests.e2e.test_print import fast_printer, get, until
 from tests.file_client import request
 from tests.program import Addresses, Program, addresses, running, up_arguments
@@ -35,27 +36,32 @@ def where(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Addresses]:
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     path = tmp_path_factory.mktemp("large") / "large.bin"
-    path.write_bytes(os.urandom(1 << 20) * 100)
+    path.write_bytes(os.urandom(1 << 20) * 60)
     yield path
     shutil.rmtree(path.parent)
 
 
-def command(where: Addresses, *words: str | Path) -> list[str]:
+def program(where: Addresses, *words: str | Path) -> list[str]:
     broker = f"mqtt://{where.mqtt_host}:{where.mqtt_port}"
     return [sys.executable, "-m", "bus", *map(str, words), "--broker", broker]
 
 
 def done(where: Addresses, *words: str | Path) -> str:
-    ended = subprocess.run(command(where, *words), capture_output=True, text=True, timeout=PATIENCE)
+    ended = here(where, *words)
     assert ended.returncode == 0, ended.stderr
     return ended.stdout
 
 
 def failed(where: Addresses, *words: str | Path) -> str:
-    ended = subprocess.run(command(where, *words), capture_output=True, text=True, timeout=PATIENCE)
+    ended = here(where, *words)
     assert ended.returncode in (1, 2), ended.stdout
     assert "Traceback" not in ended.stderr
     return ended.stderr
+
+
+def here(where: Addresses, *words: str | Path) -> subprocess.CompletedProcess[str]:
+    """A transfer to its end, in this process."""
+    return command(*program(where, *words)[3:])
 
 
 def same(one: Path, other: Path) -> bool:
@@ -125,7 +131,7 @@ def test_a_broker_that_is_not_there_is_said_at_once(where: Addresses, tmp_path: 
 
 def test_a_killed_client_goes_on_where_it_was(where: Addresses, large: Path, tmp_path: Path) -> None:
     gcodes = where.data / "gcodes"
-    first = subprocess.Popen(command(where, "put", large))
+    first = subprocess.Popen(program(where, "put", large))
     until(grown(gcodes, ".printbus-part-*"))
     assert "on its way already" in failed(where, "put", large)
     first.kill()
@@ -134,7 +140,7 @@ def test_a_killed_client_goes_on_where_it_was(where: Addresses, large: Path, tmp
     assert there > PART_BYTES and not (gcodes / large.name).exists()
     done(where, "put", large)
     assert same(gcodes / large.name, large) and not parts(gcodes, ".printbus-*")
-    second = subprocess.Popen(command(where, "get", f"gcodes/{large.name}", tmp_path))
+    second = subprocess.Popen(program(where, "get", f"gcodes/{large.name}", tmp_path))
     until(grown(tmp_path, f".{large.name}.*.part"))
     second.kill()
     second.wait()
@@ -145,27 +151,27 @@ def test_a_killed_client_goes_on_where_it_was(where: Addresses, large: Path, tmp
 
 def test_a_killed_server_is_waited_for(tmp_path: Path, large: Path) -> None:
     data = tmp_path / "data"
-    program = Program(*up_arguments(data, "--virtual"))
-    where = addresses(program.ready_line())._replace(data=data)
+    server = Program(*up_arguments(data, "--virtual"))
+    where = addresses(server.ready_line())._replace(data=data)
     listen = ["--mqtt", f"{where.mqtt_host}:{where.mqtt_port}"]
-    putting = subprocess.Popen(command(where, "put", large), stdout=subprocess.PIPE, text=True)
+    putting = subprocess.Popen(program(where, "put", large), stdout=subprocess.PIPE, text=True)
     until(grown(data / "gcodes", ".printbus-part-*"))
-    program.stop(signal.SIGKILL)
+    server.stop(signal.SIGKILL)
     (there,) = parts(data / "gcodes", ".printbus-part-*")
-    program = Program(*up_arguments(data, "--virtual"), *listen)
-    program.ready_line()
+    server = Program(*up_arguments(data, "--virtual"), *listen)
+    server.ready_line()
     assert parts(data / "gcodes", ".printbus-part-*")[0] >= there
     assert putting.communicate(timeout=PATIENCE)[0] == f"gcodes/{large.name}: {large.stat().st_size} bytes\n"
     assert same(data / "gcodes" / large.name, large)
-    getting = subprocess.Popen(command(where, "get", f"gcodes/{large.name}", tmp_path), stdout=subprocess.PIPE)
+    getting = subprocess.Popen(program(where, "get", f"gcodes/{large.name}", tmp_path), stdout=subprocess.PIPE)
     until(grown(tmp_path, f".{large.name}.*.part"))
-    program.stop(signal.SIGKILL)
+    server.stop(signal.SIGKILL)
     time.sleep(0.3)
-    program = Program(*up_arguments(data, "--virtual"), *listen)
-    program.ready_line()
+    server = Program(*up_arguments(data, "--virtual"), *listen)
+    server.ready_line()
     getting.communicate(timeout=PATIENCE)
     assert getting.returncode == 0 and same(tmp_path / large.name, large)
-    assert program.stop() == 0
+    assert server.stop() == 0
 
 
 def test_what_nobody_continues_goes(tmp_path: Path) -> None:
