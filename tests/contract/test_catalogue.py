@@ -5,6 +5,7 @@ import json
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -648,7 +649,12 @@ def fits(row: AnyMethod, result: Any) -> None:
     """The result against the catalogue's schema and our own model."""
     if row.name in CATALOGUE:
         Draft202012Validator(CATALOGUE[row.name]["result"]).validate(result)
-    TypeAdapter(row.result).validate_python(result)
+    model_of(row.name).validate_python(result)
+
+
+@cache
+def model_of(name: str) -> TypeAdapter[Any]:
+    return TypeAdapter(row_of(name).result)
 
 
 def meant(ask: Ask, value: Any) -> Any:

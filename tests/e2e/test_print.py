@@ -4,7 +4,6 @@ import asyncio
 import json
 import shutil
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -16,6 +15,7 @@ import pytest
 from websockets.sync.client import connect
 from websockets.sync.connection import Connection
 
+from tests.commands import command
 from tests.mqtt_wire import WireClient
 from tests.program import Addresses, Program, addresses, running, up_arguments
 
@@ -58,8 +58,8 @@ def get(where: Addresses, path: str, *, post: bool = False) -> Any:
 def publish(where: Addresses, topic: str, payload: str) -> None:
     """One message from another program: mosquitto_pub where it is installed, otherwise a client of our own."""
     if shutil.which("mosquitto_pub"):
-        command = ["mosquitto_pub", "-h", where.mqtt_host, "-p", str(where.mqtt_port), "-t", topic, "-m", payload]
-        subprocess.run(command, check=True, timeout=PATIENCE)
+        words = ["mosquitto_pub", "-h", where.mqtt_host, "-p", str(where.mqtt_port), "-t", topic, "-m", payload]
+        subprocess.run(words, check=True, timeout=PATIENCE)
         return
 
     async def send() -> None:
@@ -105,8 +105,8 @@ class Socket:
 
 def log_read(data: Path) -> list[Json]:
     """The events that the command prints."""
-    command = [sys.executable, "-m", "bus", "log", "read", "--json", "--data", str(data)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=PATIENCE)
+    done = command("log", "read", "--json", "--data", str(data))
+    assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
@@ -127,6 +127,7 @@ def test_a_print_is_started_followed_paused_resumed_and_told(printer: tuple[Path
         assert get(where, "/printer/objects/query?print_stats=state")["status"] == {"print_stats": {"state": "paused"}}
         assert socket.ask("printer.print.resume")["result"] == "ok"
         socket.hear_state("complete")
+    until(lambda: "print.ended.1" in [event["type"] for event in get(where, "/events/read?stream=print")["events"]])
     topics = [line.split(" ", 1)[0] for line in subscriber()]
     for topic in ("test/klipper/state/print_stats/state", "test/moonraker/notify/notify_gcode_response"):
         assert topic in topics
@@ -150,8 +151,8 @@ def test_a_print_is_started_followed_paused_resumed_and_told(printer: tuple[Path
 def subscribe(where: Addresses) -> Callable[[], list[str]]:
     """Listens as another program would; the call ends it and answers its lines, `topic payload`."""
     if shutil.which("mosquitto_sub"):
-        command = ["mosquitto_sub", "-v", "-h", where.mqtt_host, "-p", str(where.mqtt_port), "-t", "test/#"]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        words = ["mosquitto_sub", "-v", "-h", where.mqtt_host, "-p", str(where.mqtt_port), "-t", "test/#"]
+        process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
 
         def lines() -> list[str]:
             process.terminate()

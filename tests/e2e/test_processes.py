@@ -12,27 +12,27 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from tests.e2e.test_print import PATIENCE, Socket, fast_printer, get, log_read, until
+from tests.e2e.test_print import PATIENCE, Socket, fast_printer, get, until
 from tests.file_client import download, upload
 from tests.program import Addresses, Program, addresses
 
 
 class Parts:
-    """A broker with an agent and a bridge that reach it over sockets."""
+    """A broker and a bridge that reaches it over sockets; agents last as long as `stack`."""
 
     def __init__(self, folder: Path, stack: ExitStack) -> None:
         self.data = folder / "data"
         self.common = ["--data", str(self.data), "--instance", "test", *fast_printer(folder)]
-        self._stack = stack
-        self.programs: list[Program] = []
+        self.stack = stack
         self.broker = self.start("broker", "--mqtt", "127.0.0.1:0")
-        self.mqtt = addresses(self.broker.ready_line())
-        self.url = f"mqtt://{self.mqtt.mqtt_host}:{self.mqtt.mqtt_port}"
+        mqtt = addresses(self.broker.ready_line())
+        self.url = f"mqtt://{mqtt.mqtt_host}:{mqtt.mqtt_port}"
+        bridge = self.start("bridge", "--broker", self.url, "--http", "127.0.0.1:0")
+        self.where = mqtt._replace(http=bridge.ready_line().removeprefix("printbus ready "))
 
     def start(self, *arguments: str) -> Program:
         program = Program(arguments[0], *arguments[1:], *self.common)
-        self._stack.callback(program.stop)
-        self.programs.append(program)
+        self.stack.callback(program.stop)
         return program
 
     def agent(self, name: str = "klippy") -> Program:
@@ -40,21 +40,26 @@ class Parts:
         assert program.ready_line() == f"printbus agent {name} ready {self.url}"
         return program
 
-    def bridge(self) -> Addresses:
-        program = self.start("bridge", "--broker", self.url, "--http", "127.0.0.1:0")
-        ready = program.ready_line()
-        return self.mqtt._replace(http=ready.removeprefix("printbus ready "))
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parts]:
+    with ExitStack() as stack:
+        yield Parts(tmp_path_factory.mktemp("processes"), stack)
 
 
 @pytest.fixture
-def parts(tmp_path: Path) -> Iterator[Parts]:
-    with ExitStack() as stack:
-        yield Parts(tmp_path, stack)
+def parts(shared: Parts) -> Iterator[Parts]:
+    """The same broker and bridge for all, and agents for each."""
+    lasting = shared.stack
+    with ExitStack() as shared.stack:
+        yield shared
+    shared.stack = lasting
 
 
 def test_an_agent_in_its_own_process_behaves_the_same(parts: Parts) -> None:
-    where = parts.bridge()
+    where = parts.where
     until(lambda: _state(where) == "disconnected")
+    head = get(where, "/events/read?limit=1")["head"]
     agent = parts.agent()
     until(lambda: _state(where) == "ready")
     with connect(where.http.replace("http", "ws") + "/websocket") as connection:
@@ -65,7 +70,7 @@ def test_an_agent_in_its_own_process_behaves_the_same(parts: Parts) -> None:
         socket.hear_state("printing")
         assert get(where, "/printer/print/cancel", post=True) == "ok"
         socket.hear_state("cancelled")
-        until(lambda: "print.ended.1" in [event["type"] for event in get(where, "/events/read")["events"]])
+        until(lambda: "print.ended.1" in prints_since(where, head))
         connection.send(
             json.dumps(
                 {"jsonrpc": "2.0", "method": "printer.gcode.script", "params": {"script": "M109 S250"}, "id": "heat"}
@@ -79,12 +84,15 @@ def test_an_agent_in_its_own_process_behaves_the_same(parts: Parts) -> None:
         parts.agent()
         until(lambda: _state(where) == "ready")
         assert socket.ask("printer.info")["result"]["state"] == "ready"
-    told = [event["type"] for event in log_read(parts.data) if event["stream"] == "print"]
-    assert told == ["print.started.1", "print.ended.1"]
+    assert prints_since(where, head) == ["print.started.1", "print.ended.1"]
+
+
+def prints_since(where: Addresses, seq: int) -> list[str]:
+    return [event["type"] for event in get(where, f"/events/read?stream=print&since={seq}")["events"]]
 
 
 def test_an_agent_that_is_stopped_is_known_to_be_gone(parts: Parts) -> None:
-    where = parts.bridge()
+    where = parts.where
     agent = parts.agent()
     until(lambda: _state(where) == "ready")
     with connect(where.http.replace("http", "ws") + "/websocket") as connection:
@@ -95,7 +103,7 @@ def test_an_agent_that_is_stopped_is_known_to_be_gone(parts: Parts) -> None:
 
 
 def test_a_tunnel_and_klippers_own_names_lead_through_three_processes(parts: Parts) -> None:
-    where = parts.bridge()
+    where = parts.where
     agent = parts.agent()
     until(lambda: _state(where) == "ready")
     assert "probe_offsets" in get(where, "/printer/bed_mesh/dump_mesh")
@@ -110,7 +118,7 @@ def test_a_tunnel_and_klippers_own_names_lead_through_three_processes(parts: Par
 
 
 def test_a_data_store_that_comes_late_asks_for_what_it_has_missed(parts: Parts) -> None:
-    where = parts.bridge()
+    where = parts.where
     parts.agent()
     until(lambda: _state(where) == "ready")
     parts.agent("datastore")
@@ -124,7 +132,7 @@ def test_a_data_store_that_comes_late_asks_for_what_it_has_missed(parts: Parts) 
 
 
 def test_a_second_agent_of_one_name_is_refused_and_harms_nobody(parts: Parts) -> None:
-    where = parts.bridge()
+    where = parts.where
     parts.agent()
     until(lambda: _state(where) == "ready")
     second = parts.start("agent", "klippy", "--broker", parts.url)
@@ -142,23 +150,25 @@ def test_an_agent_without_the_key_is_refused(parts: Parts, tmp_path: Path) -> No
         stranger.stop()
 
 
-def test_everybody_is_back_after_the_broker_was_killed(parts: Parts) -> None:
-    where = parts.bridge()
-    parts.agent()
-    until(lambda: _state(where) == "ready")
-    with connect(where.http.replace("http", "ws") + "/websocket") as connection:
-        connection.send('{"jsonrpc":"2.0","method":"printer.gcode.script","params":{"script":"G4 P100000"},"id":1}')
-        parts.broker.process.kill()
-        parts.broker.process.wait()
-        with pytest.raises(ConnectionClosed) as closed:
-            while True:
-                connection.recv(PATIENCE)
-        assert closed.value.rcvd is None
-    again = parts.start("broker", "--mqtt", f"{parts.mqtt.mqtt_host}:{parts.mqtt.mqtt_port}")
-    again.ready_line()
-    until(lambda: _state(where) == "ready")
-    with connect(where.http.replace("http", "ws") + "/websocket") as connection:
-        assert Socket(connection).ask("printer.info")["result"]["state"] == "ready"
+def test_everybody_is_back_after_the_broker_was_killed(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        parts = Parts(tmp_path, stack)
+        where = parts.where
+        parts.agent()
+        until(lambda: _state(where) == "ready")
+        with connect(where.http.replace("http", "ws") + "/websocket") as connection:
+            connection.send('{"jsonrpc":"2.0","method":"printer.gcode.script","params":{"script":"G4 P100000"},"id":1}')
+            parts.broker.process.kill()
+            parts.broker.process.wait()
+            with pytest.raises(ConnectionClosed) as closed:
+                while True:
+                    connection.recv(PATIENCE)
+            assert closed.value.rcvd is None
+        again = parts.start("broker", "--mqtt", f"{where.mqtt_host}:{where.mqtt_port}")
+        again.ready_line()
+        until(lambda: _state(where) == "ready")
+        with connect(where.http.replace("http", "ws") + "/websocket") as connection:
+            assert Socket(connection).ask("printer.info")["result"]["state"] == "ready"
 
 
 def _state(where: Addresses) -> str:
@@ -179,7 +189,7 @@ def _knows_sensors(where: Addresses) -> bool:
 
 def test_files_pass_between_a_bridge_and_a_file_manager_of_other_processes(parts: Parts) -> None:
     """Contents travel over the broker; who holds the disk and who speaks HTTP never share a file."""
-    where = parts.bridge()
+    where = parts.where
     manager = parts.agent("filestore")
     content = os.urandom(5_000_000)
     until(lambda: "gcodes" in get(where, "/server/info")["registered_directories"])
@@ -200,7 +210,7 @@ def test_files_pass_between_a_bridge_and_a_file_manager_of_other_processes(parts
 
 def test_files_pass_over_mqtt_to_a_file_manager_of_another_process(parts: Parts, tmp_path: Path) -> None:
     """One that is killed in the middle, and comes back, goes on where it was."""
-    where, manager = parts.mqtt, parts.agent("filestore")
+    where, manager = parts.where, parts.agent("filestore")
     gcodes = parts.data / "gcodes"
     source = tmp_path / "far.bin"
     source.write_bytes(os.urandom(1 << 20) * 60)

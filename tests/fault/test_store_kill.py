@@ -14,7 +14,7 @@ from tests.mqtt_wire import Published, WireClient, packet, publish
 from tests.program import Addresses, Program, addresses
 
 CAMPAIGN = bool(os.environ.get("PRINTBUS_CAMPAIGN"))
-KILLS = 200 if CAMPAIGN else 8
+KILLS = 200 if CAMPAIGN else 4
 LONGEST_SECONDS = 0.5
 SILENCE = 0.3
 TOPICS = 40

@@ -26,7 +26,7 @@ SIZE = 4 << 20
 PACE = 1 << 20  # bytes in a hundredth of a second
 OLD = b"; the old file\n"
 CAMPAIGN = os.environ.get("PRINTBUS_CAMPAIGN")
-TRIALS = SIZE // STEP if CAMPAIGN else 6
+TRIALS = SIZE // STEP if CAMPAIGN else 3
 
 
 def unfinished(root: Path) -> list[Path]:
