@@ -1,6 +1,7 @@
 """The configuration files as the program leaves them: their content when it last worked, and a first printer.yaml."""
 
 import json
+import os
 from contextlib import suppress
 from pathlib import Path
 from typing import Any

@@ -38,6 +38,7 @@ class RecordingBus:
         self.handlers: dict[str, Callable[[str, bytes], None]] = {}
         self.results: dict[str, Any] = {}  # results of the methods of other agents
         self.followers: dict[str, Callable[[Received], None]] = {}
+        self._appended: set[UUID] = set()
         self._changed = asyncio.Event()
 
     def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
@@ -68,14 +69,22 @@ class RecordingBus:
         self.handlers[to or topic](topic, body)
 
     def append(self, stream: str, events: Sequence[NewEvent], *, append_id: UUID | None = None) -> asyncio.Future[int]:
-        """Records events."""
-        return asyncio.ensure_future(self._append(stream, events))
+        """Records events; those of an append that is repeated only once."""
+        return asyncio.ensure_future(self._once(stream, events, append_id))
 
     async def call(self, method: str, params: Any = None, *, mandate: Mandate | None = None) -> Any:
         """What `results` holds; for other methods nobody is there."""
         if method in self.results:
             return self.results[method]
         raise Unavailable(f"nobody answers {method}")
+
+    async def _once(self, stream: str, events: Sequence[NewEvent], append_id: UUID | None) -> int:
+        if append_id in self._appended:
+            return len(self.events)
+        head = await self._append(stream, events)
+        if append_id is not None:
+            self._appended.add(append_id)
+        return head
 
     async def _append(self, stream: str, events: Sequence[NewEvent]) -> int:
         if self.failing is not None:

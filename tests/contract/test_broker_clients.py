@@ -41,11 +41,13 @@ def test_round_trip_between_aiomqtt_and_a_local_session_is_not_delayed() -> None
             options = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]
             async with aiomqtt.Client(*broker.address, socket_options=options) as client:
                 await client.subscribe("answer")
-                start = asyncio.get_running_loop().time()
+                taken: list[float] = []
                 for number in range(20):
+                    start = asyncio.get_running_loop().time()
                     await client.publish("ask", str(number))
                     assert (await anext(client.messages)).payload == str(number).encode()
-                assert asyncio.get_running_loop().time() - start < 20 * 0.04
+                    taken.append(asyncio.get_running_loop().time() - start)
+                assert sorted(taken)[5] < 0.04  # which each would take; a busy machine delays some of them
 
     play(scenario())
 

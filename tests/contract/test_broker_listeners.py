@@ -202,7 +202,7 @@ def test_websocket_with_a_text_message_or_a_violation_is_closed() -> None:
                 ) as one:
                     await one.send(rubbish)
                     with pytest.raises(websockets.ConnectionClosed):
-                        await asyncio.wait_for(one.recv(), 2)
+                        await asyncio.wait_for(one.recv(), 20)
             assert exchange.sessions.links == []
 
     play(scenario())

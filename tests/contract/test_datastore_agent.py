@@ -65,7 +65,7 @@ class Scene:
 
     async def ask(self, row: AnyMethod, **params: Any) -> Any:
         """The answer to a call."""
-        return await asyncio.wait_for(start_call(self.store, row, params), 5)
+        return await asyncio.wait_for(start_call(self.store, row, params), 20)
 
     async def temperatures(self, **params: Any) -> Any:
         """The newest four values of each ring."""
@@ -91,7 +91,7 @@ async def scene(folder: Path, now: float = 1000.0, **options: Any) -> AsyncItera
     bus, clock = Bus(folder), Hands(now)
     store = DataStore(bus, DataStoreSettings(**{"temperature_store_size": 200, **options}), clock=clock)
     async with running(store):
-        await asyncio.wait_for(store._restored.wait(), 5)
+        await asyncio.wait_for(store._restored.wait(), 20)
         await asyncio.sleep(0)
         yield Scene(store, bus, clock)
 

@@ -40,7 +40,7 @@ class Scene:
 
     async def call(self, row: AnyMethod, params: Any = None, actor: Actor = ALICE) -> Any:
         """The answer to a call."""
-        return await asyncio.wait_for(start_call(self.agent, row, params, actor), 5)
+        return await asyncio.wait_for(start_call(self.agent, row, params, actor), 20)
 
     async def shown(self, state: str) -> None:
         """Waits for a state."""
@@ -135,7 +135,7 @@ def test_a_row_is_unavailable_before_the_first_connection(tmp_path: Path, row: A
 async def pass_on(here: Scene, name: str, params: Any = None) -> Any:
     row = METHODS.find(name)
     assert row is not None
-    return await asyncio.wait_for(start_call(here.agent, row, params, BOB, asked=name), 5)
+    return await asyncio.wait_for(start_call(here.agent, row, params, BOB, asked=name), 20)
 
 
 def test_a_request_that_has_no_method_of_its_own_reaches_klipper_as_it_is(tmp_path: Path) -> None:
@@ -450,6 +450,7 @@ def test_remote_methods_are_registered_before_ready_is_announced(tmp_path: Path,
 
 def test_remote_methods_that_come_later_are_registered_once_and_belong_to_who_was_first(tmp_path: Path) -> None:
     async def body(here: Scene) -> None:
+        before = len(here.wire.requests)
         for agent in ("light", "lamp", "light"):
             offer(here, agent, "set_lamp")
         offer(here, "lamp", "set_lamp", "dim", "process_status_update")
@@ -458,6 +459,7 @@ def test_remote_methods_that_come_later_are_registered_once_and_belong_to_who_wa
         await here.bus.until(lambda: here.bus.messages("rig/agent/lamp/macro"))
         assert here.bus.messages("rig/agent/light/macro") == [{"method": "set_lamp", "params": {}}]
         assert here.bus.messages("rig/agent/lamp/macro") == [{"method": "dim", "params": {"to": 5}}]
+        await here.wire.asked(before + 2)
         asked = [request["params"] for request in here.wire.requests if request["method"] == "register_remote_method"]
         assert [params["remote_method"] for params in asked] == ["set_lamp", "dim"]
 

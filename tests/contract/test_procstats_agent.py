@@ -43,7 +43,7 @@ class Scene:
 
     async def ask(self) -> dict[str, Any]:
         """The answer, of the shape that is promised."""
-        found = await asyncio.wait_for(start_call(self.agent, machine.PROC_STATS), 5)
+        found = await asyncio.wait_for(start_call(self.agent, machine.PROC_STATS), 20)
         TypeAdapter(machine.ProcStats).validate_python(found)
         return dict(found)
 

@@ -41,7 +41,7 @@ class Scene:
 
     async def ask(self) -> dict[str, Any]:
         """The answer, from inside."""
-        found = await asyncio.wait_for(start_call(self.agent, machine.SYSTEM_INFO), 5)
+        found = await asyncio.wait_for(start_call(self.agent, machine.SYSTEM_INFO), 20)
         return dict(found["system_info"])
 
 

@@ -266,10 +266,10 @@ def test_a_slow_reader_and_a_fast_writer_delay_nobody_else(where: Addresses, run
             await other.ask("server.info")
             worst, asked = max(worst, time.perf_counter() - began), asked + 1
         await writing
-        assert worst < 1.0  # it takes a few milliseconds; the machine may be busy
+        assert worst < 2.0  # it takes a few milliseconds; the machine may be busy
         began = time.perf_counter()
         assert await other.ask("printer.emergency_stop") == "ok"
-        assert time.perf_counter() - began < 1.0
+        assert time.perf_counter() - began < 2.0
         came = 0
         while came < 2 * CHUNK:  # it has not been cut, and goes on
             came += len((await slow.hear("data")).payload)

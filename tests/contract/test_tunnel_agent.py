@@ -31,7 +31,7 @@ class Scene:
         """The answer to a client that asks for a tunnel."""
         connection = None if client is None else Caller(1, client, ALICE)
         known = len(self.wire.connections)
-        answer = await asyncio.wait_for(start_call(self.agent, klippy.TUNNEL_OPEN, connection=connection), 5)
+        answer = await asyncio.wait_for(start_call(self.agent, klippy.TUNNEL_OPEN, connection=connection), 20)
         for _ in range(5000):  # Klipper accepts it a moment later
             if len(self.wire.connections) > known:
                 return answer

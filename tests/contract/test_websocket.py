@@ -314,7 +314,7 @@ def test_stopping_drops_websockets_so_that_front_ends_connect_again(run: Run[Non
         async with running() as behind, websocket(behind.port) as polite, websocket(behind.port) as deaf:
             stopping = asyncio.create_task(behind.bridge.stop())
             await polite.dropped()
-            await asyncio.wait_for(stopping, 2)
+            await asyncio.wait_for(stopping, 5)
             assert deaf.status == 101
             with pytest.raises(ConnectionRefusedError):
                 await asyncio.open_connection("127.0.0.1", behind.port)
@@ -350,7 +350,7 @@ async def everything_once(at_once: bool) -> None:
             assert await big.close_code() == 1009
             behind.notify("notify_klippy_ready")
             assert (await client.receive())["method"] == "notify_klippy_ready"
-            await asyncio.wait_for(behind.bridge.stop(), 2)
+            await asyncio.wait_for(behind.bridge.stop(), 5)
             await client.dropped()
 
 

@@ -95,7 +95,7 @@ def test_an_emergency_stop_passes_a_script_that_waits_for_a_heater(tmp_path: Pat
         assert not heating.done()
         asked = time.monotonic()
         assert await here.call(printer.EMERGENCY_STOP) == "ok"
-        assert time.monotonic() - asked < 1.0
+        assert time.monotonic() - asked < 5.0
         await asyncio.wait_for(asyncio.gather(heating, return_exceptions=True), PATIENCE)
         await here.shown("shutdown")
         assert (await here.call(printer.INFO))["state"] == "shutdown"

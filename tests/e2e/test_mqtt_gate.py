@@ -328,7 +328,7 @@ def test_a_broker_that_hangs_is_504_and_529_when_too_much_waits_for_it(house: Ho
         try:
             began = time.monotonic()
             assert client.ask(PUBLISH, **there, timeout=0.3)["error"]["code"] == 504
-            assert time.monotonic() - began < 3
+            assert time.monotonic() - began < 10
             for number in range(MAX_PUBLISHING):
                 client.say(method=PUBLISH, params=there, id=number)
             assert client.ask(PUBLISH, **there)["error"]["code"] == 529

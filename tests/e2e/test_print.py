@@ -229,7 +229,7 @@ def test_an_emergency_stop_passes_a_script_that_waits_for_a_heater(printer: tupl
         )
         began = time.monotonic()
         assert get(where, "/printer/emergency_stop", post=True) == "ok"
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 5
         socket.hear(lambda message: message.get("method") == "notify_klippy_shutdown")
         assert any(message.get("id") == "heat" for message in socket.heard) or socket.hear(
             lambda message: message.get("id") == "heat"

@@ -18,21 +18,21 @@ from tests.program import Addresses, Program, addresses
 
 
 class Parts:
-    """A broker and a bridge that reaches it over sockets; agents last as long as `stack`."""
+    """A broker with an agent and a bridge that reach it over sockets; what is started lasts as long as `stack`."""
 
     def __init__(self, folder: Path, stack: ExitStack) -> None:
         self.data = folder / "data"
         self.common = ["--data", str(self.data), "--instance", "test", *fast_printer(folder)]
         self.stack = stack
+        self.programs: list[Program] = []
         self.broker = self.start("broker", "--mqtt", "127.0.0.1:0")
-        mqtt = addresses(self.broker.ready_line())
-        self.url = f"mqtt://{mqtt.mqtt_host}:{mqtt.mqtt_port}"
-        bridge = self.start("bridge", "--broker", self.url, "--http", "127.0.0.1:0")
-        self.where = mqtt._replace(http=bridge.ready_line().removeprefix("printbus ready "))
+        self.mqtt = self.where = addresses(self.broker.ready_line())
+        self.url = f"mqtt://{self.mqtt.mqtt_host}:{self.mqtt.mqtt_port}"
 
     def start(self, *arguments: str) -> Program:
         program = Program(arguments[0], *arguments[1:], *self.common)
         self.stack.callback(program.stop)
+        self.programs.append(program)
         return program
 
     def agent(self, name: str = "klippy") -> Program:
@@ -40,11 +40,19 @@ class Parts:
         assert program.ready_line() == f"printbus agent {name} ready {self.url}"
         return program
 
+    def bridge(self) -> Addresses:
+        program = self.start("bridge", "--broker", self.url, "--http", "127.0.0.1:0")
+        ready = program.ready_line()
+        self.where = self.mqtt._replace(http=ready.removeprefix("printbus ready "))
+        return self.where
+
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parts]:
     with ExitStack() as stack:
-        yield Parts(tmp_path_factory.mktemp("processes"), stack)
+        made = Parts(tmp_path_factory.mktemp("processes"), stack)
+        made.bridge()
+        yield made
 
 
 @pytest.fixture
@@ -153,7 +161,7 @@ def test_an_agent_without_the_key_is_refused(parts: Parts, tmp_path: Path) -> No
 def test_everybody_is_back_after_the_broker_was_killed(tmp_path: Path) -> None:
     with ExitStack() as stack:
         parts = Parts(tmp_path, stack)
-        where = parts.where
+        where = parts.bridge()
         parts.agent()
         until(lambda: _state(where) == "ready")
         with connect(where.http.replace("http", "ws") + "/websocket") as connection:

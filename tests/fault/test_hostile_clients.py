@@ -25,7 +25,7 @@ HUGE = 20_000_000  # bytes
 GROWTH = 24 << 20  # bytes that may stay after any of this; without bounds the worst of it left several times that
 FLOOD = 20_000
 ANSWER = b'"jsonrpc"'
-P99_SECONDS, STOP_SECONDS = 0.2, 0.5  # ten times what benchmarks/flood.py finds on a quiet machine
+P99_SECONDS = STOP_SECONDS = 1.0  # on a busy machine; benchmarks/flood.py finds a twentieth on a quiet one
 REQUEST = "test/moonraker/api/request"
 
 

@@ -14,7 +14,7 @@ from tests.mqtt_wire import WireClient, connect, packet, publish
 from tests.program import Addresses, Program, addresses
 
 SECONDS = 1.5
-P99_SECONDS = 0.1
+P99_SECONDS = 0.5  # a busy machine delays everybody; benchmarks/flood.py measures
 CONNECTS_PER_SECOND = 1000
 GROWTH = 16 << 20  # bytes that may stay
 PAUSE = 0.004  # between a bystander's round trips

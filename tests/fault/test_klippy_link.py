@@ -32,6 +32,7 @@ FORWARDED = [
 
 
 RETRY = 0.02  # seconds
+PROMPT = 10.0  # seconds, on a busy machine
 
 
 @pytest.fixture(autouse=True)
@@ -83,8 +84,8 @@ def play(folder: Path, body: Callable[[Scene], Coroutine[Any, Any, None]], *, li
 
 
 async def ends_unavailable(calls: "list[asyncio.Future[Any]]") -> None:
-    """Each of the calls ends as 503, all within a second."""
-    outcomes = await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), 1.0)
+    """Each of the calls ends as 503, and none by its time-out."""
+    outcomes = await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), PROMPT)
     assert [type(outcome) for outcome in outcomes] == [Unavailable] * len(calls)
 
 
@@ -315,7 +316,7 @@ def test_pending_requests_are_bounded_and_the_emergency_stop_is_not(tmp_path: Pa
         here.wire.script["gcode/script"] = never
         calls = [here.call(printer.GCODE_SCRIPT) for _ in range(MAX_PENDING)]
         await ends_unavailable([here.call(printer.GCODE_SCRIPT) for _ in range(100)])
-        assert await asyncio.wait_for(here.call(printer.EMERGENCY_STOP), 1.0) == "ok"
+        assert await asyncio.wait_for(here.call(printer.EMERGENCY_STOP), PROMPT) == "ok"
         assert not any(call.done() for call in calls)
         await here.wire.stop()
         await ends_unavailable(calls)
@@ -334,7 +335,7 @@ def test_a_klipper_that_does_not_read_is_not_buried(tmp_path: Path) -> None:
         assert len(calls) - len(refused) <= 2 * (MAX_UNSENT // 60_000) + 10
         stop = here.call(printer.EMERGENCY_STOP)
         here.wire.reading.set()
-        assert await asyncio.wait_for(stop, 1.0) == "ok"
+        assert await asyncio.wait_for(stop, PROMPT) == "ok"
         assert await asyncio.gather(*(call for call in calls if call not in refused))
 
     play(tmp_path, body)
@@ -344,7 +345,7 @@ def test_everything_klipper_says_is_read_while_nobody_listens(tmp_path: Path) ->
     async def body(here: Scene) -> None:
         for number in range(2000):
             here.wire.change({"toolhead": {"position": [number] * 200}})
-        await asyncio.wait_for(here.wire.connections[0].drained(), 5.0)
+        await asyncio.wait_for(here.wire.connections[0].drained(), 20.0)
         here.wire.change({"toolhead": {"homed_axes": "xyz"}})
         await here.bus.until(lambda: "homed_axes" in here.bus.messages("rig/klipper/delta")[-1]["status"]["toolhead"])
 

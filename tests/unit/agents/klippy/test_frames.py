@@ -38,12 +38,12 @@ def test_a_request_is_one_frame_whatever_it_carries(number: int, method: str, pa
 def test_ten_megabytes_in_small_pieces_are_one_frame_and_quick() -> None:
     body = b"x" * (10 << 20)
     frames, found = Frames(), []
-    started = time.monotonic()
+    started = time.thread_time()
     for at in range(0, len(body), 4096):
         found += frames.feed(body[at : at + 4096])
     found += frames.feed(b"\x03")
     assert found == [body]
-    assert time.monotonic() - started < 2
+    assert time.thread_time() - started < 2
 
 
 @pytest.mark.parametrize("ending", [b"", b"\x03"])
