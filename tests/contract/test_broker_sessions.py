@@ -169,8 +169,8 @@ def test_silence_beyond_the_keep_alive_ends_the_connection() -> None:
                 await asyncio.sleep(0.45)
                 await alive.ping()
                 dripping.send(b"\xc0" if _ == 0 else b"")
-            await silent.closed(seconds=0.5)
-            await dripping.closed(seconds=0.5)
+            await silent.closed()
+            await dripping.closed()
             await unlimited.ping()
             assert watcher.seen == [("gone", b"x")]
             assert broker.exchange.counters.keep_alive_timeouts == 2

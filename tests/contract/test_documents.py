@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import pytest
@@ -33,6 +34,7 @@ OF_A_PRINT = {"printer", "print", "commands"}  # streams
 BY_REQUEST = {"events", "state", "topics", "errors", "examples", "documents"}
 
 
+@cache
 def document(name: str) -> Json:
     found: Json = json.loads((GENERATED / f"{name}.json").read_text(encoding="utf-8"))
     return found

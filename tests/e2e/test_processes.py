@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
+from agents.klippy.virtual.__main__ import DEMO
 from tests.e2e.test_print import PATIENCE, Socket, fast_printer, get, until
 from tests.file_client import download, upload
 from tests.program import Addresses, Program, addresses
@@ -52,6 +54,8 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parts]:
     with ExitStack() as stack:
         made = Parts(tmp_path_factory.mktemp("processes"), stack)
         made.bridge()
+        (made.data / "gcodes").mkdir(parents=True, exist_ok=True)
+        shutil.copy(DEMO, made.data / "gcodes")  # which the virtual printer does only where no other file is
         yield made
 
 
