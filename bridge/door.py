@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 
 from bus.errors import BusError, NotFound, Unavailable
 
@@ -14,6 +15,7 @@ from .mqtt_socket import SUBPROTOCOL, MqttFactory, MqttSocket
 from .rpc_socket import RpcSocket
 from .settings import BridgeSettings
 from .socket import Talk, WebSocket
+from .strangers import Strangers
 from .tunnels import Tunnels, TunnelSocket
 
 CLOSE_SECONDS = 0.5  # for clients to end their websockets when the server stops
@@ -60,6 +62,7 @@ class Door:
         self._empty = asyncio.Event()
         self._open: dict[WebSocket, str] = {}
         self.counters: Counter[str] = Counter()
+        self._strangers = Strangers(settings.max_strangers_per_address, settings.login_seconds, self.counters)
 
     def __len__(self) -> int:
         """Connections that were let in and are not gone yet."""
@@ -111,6 +114,7 @@ class Door:
     def left(self, wire: WebSocket) -> None:
         """The connection of a websocket is gone."""
         address = self._open.pop(wire)
+        self._strangers.forget(wire, address)
         self._addresses[address] -= 1
         if not self._addresses[address]:
             del self._addresses[address]
@@ -165,7 +169,9 @@ class Door:
 
     def _enter_rpc(self, handshake: Handshake, wire: WebSocket, caller: Caller) -> Talk:
         wire.write(acceptance(handshake.key))
-        return RpcSocket(self._clients, wire, caller.actor)
+        note = partial(self._strangers.note, wire, caller.address)
+        note(caller.known)
+        return RpcSocket(self._clients, wire, caller.actor, note)
 
     def _enter_mqtt(self, handshake: Handshake, wire: WebSocket, caller: Caller) -> Talk:
         assert self._mqtt is not None  # noqa: S101 - narrows the type

@@ -31,9 +31,12 @@ class Wire(Protocol):
 class RpcSocket:
     """One client on `/websocket` or the unix socket; its number is its connection id."""
 
-    def __init__(self, clients: "Clients", wire: Wire, who: bytes) -> None:
+    def __init__(
+        self, clients: "Clients", wire: Wire, who: bytes, note: Callable[[bool], None] = lambda _: None
+    ) -> None:
         self._clients = clients
         self._wire = wire
+        self._note = note  # is told whether somebody is logged in
         self._asked: deque[tuple[object, Granted]] = deque(maxlen=MAX_ASKED)
         self.reads = False  # it gets notifications
         self.agent: str | None = None  # the name of somebody else's agent, whose own events it does not get
@@ -64,6 +67,7 @@ class RpcSocket:
     def on_standing(self, permissions: frozenset[str]) -> None:
         """Who may not read any more gets nothing any more."""
         self.reads = Permission.READ in permissions
+        self._note(not permissions <= {Permission.OPEN})
         if not self.reads:
             self._clients.subscriptions.drop(self)
 

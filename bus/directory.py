@@ -88,6 +88,11 @@ class Directory:
         """What these roles may do together; a role that is not configured any more gives nothing."""
         return ONLY_OPEN.union(*(self._roles.get(role, ONLY_OPEN) for role in roles))
 
+    def given(self, roles: Sequence[str]) -> frozenset[Permission] | None:
+        """What these roles may do; None where all of them are about topics only."""
+        known = [role for role in roles if role in self._roles]
+        return self.permissions(known) if known else None
+
     def _rights(self, who: Principal) -> frozenset[Permission]:
         """What somebody may do at this moment."""
         if who.kind is Kind.OWNER:

@@ -1,7 +1,7 @@
 """Requests that come down an uplink: who sent them, with which rights, and where on that broker their answers go."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from .access import Identity, Role
@@ -9,12 +9,12 @@ from .agent import Actor, Connection
 from .client import RemoteMessage
 from .envelope import NULL, failure, id_at_end, id_of, loads
 from .errors import BusError, Forbidden, TooLarge
-from .exchange import Exchange
+from .home import Home
+from .identity import Kind
 from .message import Message
 from .origins import TOO_LARGE, Answer, Origin
 from .outbox import Passing
-from .router import Router
-from .topics import Topics, group_request
+from .topics import group_request
 
 CLIENTS = 1000  # remote clients that are remembered; the one unheard for longest is forgotten
 LARGEST = 1_000_000  # bytes of a payload; brokers set their limits at 1 MiB or above
@@ -37,16 +37,15 @@ class Downlink:
     Such a client is `uplink.{name}.{client}` here: it shares nothing with local clients and has the rights of the role.
     """
 
-    def __init__(
-        self, name: str, role: str | None, exchange: Exchange, router: Router, topics: Topics, groups: Sequence[str]
-    ) -> None:
+    def __init__(self, name: str, role: str | None, home: Home) -> None:
         self._prefix = f"uplink.{name}"
         self._transport = f"uplink:{name}"
         self._roles = (role,) if role else ()
-        self._exchange = exchange
-        self._router = router
-        self._topics = topics
-        self._shared = {topics.request, *map(group_request, groups)}
+        self._may = home.given(self._roles)
+        self._exchange = home.exchange
+        self._router = home.router
+        self._topics = home.topics
+        self._shared = {home.topics.request, *map(group_request, home.groups)}
         self._clients: OrderedDict[str, _Client] = OrderedDict()
 
     @property
@@ -88,6 +87,7 @@ class Downlink:
             client.identity.client_id,
             _sender(send, Passing(wish or answers, b"", message.correlation, literal=wish is not None)),
             client.connection,
+            may=self._may,
             shared=True,  # secrets stay at home, whatever topic of the other broker asks for them
         )
         return Message(local, message.payload, message.qos, False, False, client.identity), origin
@@ -127,7 +127,7 @@ class Downlink:
     def _made(self, name: str) -> _Client:
         key = self._id(name)
         identity = Identity(key, Role.CLIENT, transport=self._transport, roles=self._roles)
-        actor = Actor(None, self._transport, name)
+        actor = Actor(None, self._transport, name, Kind.TRUSTED)
         return _Client(identity, actor, self._router.connections.seen(key, actor) if name else None)
 
     def _forget(self) -> None:

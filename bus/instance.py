@@ -262,7 +262,7 @@ def _uplinks(
         return []
     from .uplink import Home, start_uplinks  # with aiomqtt, which takes its time and memory
 
-    home = Home(exchange, router, topics, plan.config.groups, boot, host.warn)
+    home = Home(exchange, router, topics, plan.config.groups, boot, host.warn, host.directory.given)
     started, host.standin.uplinks = start_uplinks(tasks, plan.broker.uplinks, home)
     return started
 

@@ -34,7 +34,7 @@ class Origin:
     shared: bool = False
     confided: bool = True  # nobody on the way can listen
     agent: bool = False  # a part of the printer host, which may call what is for those
-    may: frozenset[str] | None = None  # the permissions of a mandate; None: not limited by one
+    may: frozenset[str] | None = None  # those of a mandate or an uplink; None: those of the actor
 
 
 class Origins:

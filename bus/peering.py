@@ -12,12 +12,10 @@ from .client import Link, LinkLost, RemoteMessage, together
 from .dialects import PLAIN, Dialect
 from .discovery import Discovery
 from .downlink import LARGEST, Downlink
-from .exchange import Exchange
+from .home import Home
 from .matching import filter_fault, overlaps
 from .mirror import Mirror
 from .outbox import Outbox, Passing
-from .router import Router
-from .topics import Topics
 from .uplink_settings import UplinkSettings
 
 log = logging.getLogger(__name__)
@@ -31,18 +29,6 @@ TURN = 16  # messages sent between two turns of the loop
 LONGEST_FILTER = 1024
 OFFLINE = b'{"server":"offline"}'
 NOT_FOR_ANSWERS = ("moonraker/api/request", "rpc/")  # behind an instance's name
-
-
-@dataclass(frozen=True, slots=True)
-class Home:
-    """What an uplink needs of its instance; `warn` shows a text in server.info under a name, or takes it back."""
-
-    exchange: Exchange
-    router: Router
-    topics: Topics
-    groups: Sequence[str]
-    boot: str
-    warn: Callable[[str, str | None], None]
 
 
 @dataclass(slots=True)

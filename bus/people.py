@@ -7,6 +7,7 @@ from .directory import Directory
 from .exchange import Exchange
 from .identity import TRUSTED, Kind, Principal
 
+LOCAL = "local"
 NAMED = (Kind.USER, Kind.KEY)
 
 
@@ -22,9 +23,11 @@ class KnownPeople:
         self._directory = directory
 
     def knows(self, who: Identity) -> bool:
-        """Whether the user or key is still there, or addresses still are trusted."""
+        """Whether the user or key is still there, or addresses still are trusted; the owner's uplinks always are."""
+        if who.transport == LOCAL:
+            return True
         if who.kind is Kind.TRUSTED:
-            return not self._directory.login_required or bool(who.roles)
+            return not self._directory.login_required or self._directory.given(who.roles) is not None
         return self._directory.knows(principal_of(who))
 
     def roles(self, who: Identity) -> tuple[str, ...]:
@@ -32,8 +35,11 @@ class KnownPeople:
         return (*who.roles, *self._directory.roles(principal_of(who)))
 
     def may(self, who: Identity, permission: Permission) -> bool:
-        """Whether a client has a permission."""
-        return permission in self._directory.rights(principal_of(who))
+        """Whether a client has a permission; what the owner has mirrored is read, and no more."""
+        if who.transport == LOCAL:
+            return permission is Permission.READ
+        given = self._directory.given(who.roles)
+        return permission in (self._directory.rights(principal_of(who)) if given is None else given)
 
 
 class Revocation:

@@ -11,10 +11,10 @@ from .dialects import DIALECTS
 from .discovery import Discovery
 from .downlink import Downlink
 from .errands import Errands
+from .home import Home as Home
 from .mirror import FOREIGN, Mirror
 from .outbox import Outbox
 from .peering import OFFLINE, Parts, Peering
-from .peering import Home as Home
 from .uplink_settings import PLACE, UplinkSettings
 
 log = logging.getLogger(__name__)
@@ -72,7 +72,7 @@ class Uplink:
             home,
             outbox,
             Mirror(home.exchange, reader, topics.server_status, filters, outbox),
-            Downlink(name, settings.role, home.exchange, home.router, topics, home.groups),
+            Downlink(name, settings.role, home),
             Discovery(instance),
             None if settings.kind == "auto" else DIALECTS[settings.kind],
         )

@@ -11,7 +11,7 @@ import orjson
 from bus.access import AccessRules
 from bus.agent import Agent, Call, implements
 from bus.claims import keep_name
-from bus.peering import Home
+from bus.home import Home
 from bus.uplink import Uplink
 from bus.uplink_settings import Secret, UplinkSettings
 from schemas.base import Flags, Method, NoParams, Params, Permission

@@ -9,6 +9,7 @@ import pytest
 import uvloop
 from websockets.asyncio.client import connect
 
+from schemas import Permission
 from tests.conftest import Run
 from tests.unit.bridge.wire import INFO, Running, http_client, running, until
 from tests.unit.bridge.ws_client import WsClient, masked, websocket
@@ -284,6 +285,47 @@ def test_too_many_websockets_are_refused_until_one_ends(run: Run[None], limits: 
             await until(lambda: behind.bridge.connections == 2)
             async with websocket(behind.port) as again:
                 assert again.status == 101
+
+    run(main())
+
+
+PROXIED: dict[str, Any] = {"proxies": ["127.0.0.1"]}
+STRANGER = {"X-Forwarded-For": "8.8.8.8"}
+
+
+def test_who_does_not_log_in_is_cut_in_time_and_keeps_nobody_out(run: Run[None]) -> None:
+    """The oldest goes first; others of the same address, and who is let in by address, stay."""
+
+    async def main() -> None:
+        async with (
+            running(**PROXIED, max_strangers_per_address=2) as behind,
+            websocket(behind.port, **STRANGER) as first,
+            websocket(behind.port, **STRANGER) as second,
+            websocket(behind.port) as trusted,
+            websocket(behind.port, **STRANGER) as third,
+        ):
+            await first.dropped()
+            for each in (second, third, trusted):
+                await each.call("server.info")
+            assert behind.bridge.counters["strangers_cut"] == 1
+
+    run(main())
+
+
+def test_a_websocket_without_a_login_ends_after_a_while(run: Run[None]) -> None:
+    async def main() -> None:
+        async with running(**PROXIED, login_seconds=0.2) as behind, websocket(behind.port) as trusted:
+            async with websocket(behind.port, **STRANGER) as stranger:
+                await stranger.dropped()
+            async with websocket(behind.port, **STRANGER) as late:
+                client = [*behind.router.transports][-1]
+                behind.router.judge(client, [Permission.READ])  # as after a login
+                async with websocket(behind.port, **STRANGER) as later:
+                    await later.dropped()
+                await late.call("server.info")
+                behind.router.judge(client, [Permission.OPEN])  # as after a logout
+                await late.dropped()
+            await trusted.call("server.info")
 
     run(main())
 
