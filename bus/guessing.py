@@ -22,8 +22,29 @@ NAME = 256
 """Characters of a name that are remembered."""
 WAITING = 64
 """Passwords that wait to be checked; more are refused."""
+HOLD = 1.0
+"""Seconds after which a try that is not judged is answered, so that a flood of them costs others little."""
+HELD = 1000
+"""Tries that are held at once; more are answered at once."""
 SITE_BITS = 64
 """Of an IPv6 address: whoever has one has all that begin alike."""
+
+
+class Allowance:
+    """So many in a minute, and no more until the next one begins."""
+
+    def __init__(self, count: int, clock: Clock = SYSTEM) -> None:
+        self._count = count
+        self._clock = clock
+        self._begun = self._used = 0
+
+    def take(self) -> bool:
+        """Whether there is one left, which is used up."""
+        minute = int(self._clock.monotonic() // 60)
+        if minute != self._begun:
+            self._begun, self._used = minute, 0
+        self._used += 1
+        return self._used <= self._count
 
 
 class _Tries:
@@ -77,6 +98,7 @@ class Guesses:
         self._good: OrderedDict[tuple[str, str], None] = OrderedDict()
         self._turn = asyncio.Lock()
         self._waiting = 0
+        self._held = 0
 
     def __len__(self) -> int:
         """How much is remembered."""
@@ -85,17 +107,18 @@ class Guesses:
     async def judge(self, account: str, address: str, check: Callable[[], Awaitable[bool]]) -> bool:
         """Whether a password is right, as `check` finds; one at a time, so that many at once are no way round.
 
-        Raises Unauthenticated, without a look at the password, while there is a delay; Unavailable when too many wait.
+        Raises Unauthenticated with `data`, without a look at the password, while there is a delay; Unavailable when
+        too many wait.
         """
         name, site = account[:NAME], _site(address)
-        self._require(name, site)
+        await self._require(name, site)
         if self._waiting >= WAITING:
             raise Unavailable("Too many logins wait to be checked")
         self._waiting += 1
         right = False
         try:
             async with self._turn:
-                self._require(name, site)
+                self._refuse(name, site)
                 try:
                     right = await check()
                 finally:
@@ -104,14 +127,26 @@ class Guesses:
             self._waiting -= 1
         return right
 
-    def _require(self, account: str, address: str) -> None:
+    async def _require(self, account: str, address: str) -> None:
+        try:
+            self._refuse(account, address)
+        except Unauthenticated:
+            if self._held < HELD:
+                self._held += 1
+                try:
+                    await asyncio.sleep(HOLD)
+                finally:
+                    self._held -= 1
+            raise
+
+    def _refuse(self, account: str, address: str) -> None:
         if self._lockout is not None and self._addresses.wrong(address) >= self._lockout:
-            raise Unauthenticated("Too many wrong logins; this address is locked out until the server restarts")
+            raise _not_judged("this address is locked out until the server restarts", None)
         seconds = self._addresses.wait(address)
         if (account, address) not in self._good:
             seconds = max(seconds, self._accounts.wait(account))
         if seconds > 0:
-            raise Unauthenticated(f"Too many wrong logins; try again in {math.ceil(seconds)} s")
+            raise _not_judged(f"try again in {math.ceil(seconds)} s", math.ceil(seconds))
 
     def _note(self, account: str, address: str, right: bool) -> None:
         if not right:
@@ -124,6 +159,10 @@ class Guesses:
         self._good.move_to_end((account, address))
         if len(self._good) > KEPT:
             self._good.popitem(last=False)
+
+
+def _not_judged(when: str, seconds: int | None) -> Unauthenticated:
+    return Unauthenticated(f"Too many wrong logins; {when}", data={"retry_after": seconds})
 
 
 def _site(address: str) -> str:

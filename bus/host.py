@@ -7,12 +7,14 @@ from typing import Any, TypeVar
 
 import orjson
 
+from .accounts import FAILED
 from .agent import Actor, Components, Connection, Watcher
 from .directory import Directory
 from .envelope import dumps
 from .errors import InvalidParams, NotFound
 from .exchange import Exchange
 from .fold import Fold, Folds, as_of
+from .guessing import Allowance
 from .identity import Principal
 from .journal import Journal
 from .log import EventLog, Excerpt, NewEvent, StoredEvent
@@ -26,6 +28,9 @@ from .topics import Topics
 
 F = TypeVar("F", bound=Fold)
 T = TypeVar("T")
+
+
+FAILURES = 60  # failed logins that are kept in a minute
 
 
 class BrokerHost:
@@ -51,6 +56,7 @@ class BrokerHost:
         self._named = components
         self._failed = failed
         self._program = program
+        self._failures = Allowance(FAILURES)
         self._warnings: dict[str, str] = {}
         self._shown: tuple[frozenset[str], Components] | None = None
 
@@ -67,7 +73,9 @@ class BrokerHost:
         self._router.standing.become(connection, who)
 
     def record(self, stream: str, kind: str, data: Mapping[str, Any], actor: Actor) -> None:
-        """Appends a fact that nobody waits for."""
+        """Appends a fact that nobody waits for; of failed logins only so many, as whoever likes can make them."""
+        if kind == FAILED and not self._failures.take():
+            return
         self._journal.append_lazy(stream, [NewEvent(kind, data, actor.as_dict())])
 
     def watch(self, watcher: Watcher) -> None:

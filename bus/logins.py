@@ -64,8 +64,8 @@ class Logins:
     async def _by_password(self, login: Login, password: str) -> Identity | Refusal:
         try:
             who = await self._directory.check_password(login.user or "", password, login.address)
-        except Unauthenticated:
-            return self._refused(login, "password")
+        except Unauthenticated as error:
+            return Refusal.CREDENTIALS if error.data else self._refused(login, "password")
         except Unavailable:
             return Refusal.UNAVAILABLE
         return self._welcome(login, who, "password")

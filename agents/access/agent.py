@@ -54,8 +54,9 @@ class Access(Agent):
             raise InvalidParams(f"Nobody can log in as {params.username}")
         try:
             who = await self._known.check_password(params.username, params.password, call.actor.source)
-        except Unauthenticated:
-            await self._note(FAILED, params.username, "password", call)
+        except Unauthenticated as error:
+            if not error.data:  # it was judged: so a flood does not fill the log
+                await self._note(FAILED, params.username, "password", call)
             raise
         await self._renew(params.username, params.password, call)
         answer = await self._sign_in(params.username, "user_logged_in", call)
@@ -174,7 +175,9 @@ class Access(Agent):
         name = await self._caller(call)
         try:
             await self._known.check_password(name, params.password, call.actor.source)
-        except Unauthenticated:
+        except Unauthenticated as error:
+            if error.data:
+                raise InvalidParams(error.message) from None
             await self._note(FAILED, name, "password", call)
             raise InvalidParams("The current password is wrong") from None
         await self._set_password(name, params.new_password, call)

@@ -8,10 +8,15 @@ import pytest
 from bus import guessing
 from bus.clock import Clock
 from bus.errors import Unauthenticated, Unavailable
-from bus.guessing import FORGET, FREE, LONGEST, Guesses
+from bus.guessing import FORGET, FREE, LONGEST, Allowance, Guesses
 from tests.conftest import Run
 
 HERE, THERE = "192.0.2.1", "192.0.2.2"
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guessing, "HOLD", 0.0)
 
 
 class Tried(Clock):
@@ -162,6 +167,14 @@ def test_who_gives_up_meanwhile_has_tried(run: Run[None]) -> None:
     run(main())
 
 
+def test_an_allowance_is_renewed_every_minute() -> None:
+    tried = Tried()
+    allowance = Allowance(3, tried)
+    for _ in range(2):
+        assert [allowance.take() for _ in range(5)] == [True, True, True, False, False]
+        tried.now += 60
+
+
 def test_no_more_wait_than_can(run: Run[None], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(guessing, "WAITING", 3)
 
@@ -177,6 +190,23 @@ def test_no_more_wait_than_can(run: Run[None], monkeypatch: pytest.MonkeyPatch) 
             await tried.attempt()
         held.set()
         assert await asyncio.gather(*waiting) == [True] * 3
+
+    run(main())
+
+
+def test_what_is_not_judged_is_answered_late(run: Run[None], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guessing, "HOLD", 0.2)
+    monkeypatch.setattr(guessing, "HELD", 3)
+
+    async def main() -> None:
+        tried, loop = Tried(), asyncio.get_running_loop()
+        await tried.wrong()
+        begun = loop.time()
+        tries = [asyncio.create_task(tried.attempt()) for _ in range(4)]
+        await asyncio.wait(tries, return_when=asyncio.FIRST_COMPLETED)
+        assert [each.done() for each in tries] == [False, False, False, True]
+        await asyncio.wait(tries)
+        assert loop.time() - begun >= 0.19
 
     run(main())
 
