@@ -8,6 +8,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +51,9 @@ async def over_mqtt(where: Addresses) -> None:
     while True:
         client = await WireClient.open((where.mqtt_host, where.mqtt_port))
         try:
-            await client.login("guesser", user=USER, password=b"wrong")
-        except (Refused, EOFError, ConnectionError, TimeoutError):
+            with suppress(Refused, EOFError, ConnectionError, TimeoutError):
+                await client.login("guesser", user=USER, password=b"wrong")
+        finally:
             await client.drop()
 
 

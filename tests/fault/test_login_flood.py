@@ -1,0 +1,53 @@
+"""Somebody guesses a password over all transports at once: others are served, hardly a guess is judged or kept."""
+
+import asyncio
+import statistics
+from pathlib import Path
+
+import httpx
+
+from benchmarks.logins import PASSWORD, SETTINGS, USER, WAYS, latencies
+from tests.conftest import Run
+from tests.program import Addresses, running
+
+EACH = 8  # clients that try, over each transport
+SECONDS = 0.7
+FEW = 12  # guesses that may have been judged: five, and those whose delay has passed meanwhile
+SLOWER = 5.0  # times, on a machine that has other things to do
+SLACK = 0.02  # seconds
+
+
+def test_a_flood_of_wrong_logins_leaves_others_alone(tmp_path: Path, run: Run[tuple[float, float]]) -> None:
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "printer.yaml").write_text(SETTINGS)
+    with running(tmp_path, "--klippy", str(tmp_path / "none.sock")) as (_, where):
+        answer = httpx.post(f"{where.http}/access/user", json={"username": USER, "password": PASSWORD}, trust_env=False)
+        token = answer.json()["result"]["token"]
+        alone, flooded = run(both(where, token))
+        assert flooded < alone * SLOWER + SLACK
+        headers = {"Authorization": f"Bearer {token}"}
+        kept = {
+            "namespace": "test",
+            "key": "a",
+            "value": 1,
+        }  # stored together with what nobody waits for
+        httpx.post(f"{where.http}/server/database/item", json=kept, headers=headers, trust_env=False).raise_for_status()
+        events = httpx.get(f"{where.http}/events/read?stream=logins&limit=500", headers=headers, trust_env=False)
+        failed = [each for each in events.json()["result"]["events"] if each["type"].startswith("login.failed")]
+        assert 0 < len(failed) <= FEW
+        assert PASSWORD not in events.text and all(each["actor"]["transport"] for each in failed)
+        right = {"username": USER, "password": PASSWORD}
+        refused = httpx.post(f"{where.http}/access/login", json=right, trust_env=False)
+        assert refused.status_code == 401 and "try again in" in refused.json()["error"]["message"]
+
+
+async def both(where: Addresses, token: str) -> tuple[float, float]:
+    """The mean latency without and with the flood."""
+    alone = await latencies(where, token, SECONDS)
+    flood = [asyncio.create_task(way(where), name=way.__name__) for way in WAYS for _ in range(EACH)]
+    flooded = await latencies(where, token, SECONDS)
+    for task in flood:
+        task.cancel()
+    ended = await asyncio.gather(*flood, return_exceptions=True)
+    assert all(isinstance(each, asyncio.CancelledError) for each in ended), ended
+    return statistics.mean(alone), statistics.mean(flooded)
