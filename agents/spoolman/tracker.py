@@ -27,7 +27,7 @@ from .sight import Sight
 log = logging.getLogger(__name__)
 
 DOCUMENT = "spoolman"  # the state document
-CHECK_TIMEOUT = 2.0  # seconds for Spoolman to say whether it has a spool; a slower one is heard later
+CHECK_TIMEOUT = 3.0  # seconds for Spoolman to say whether it has a spool; a slower one is heard later
 RETRY_FIRST = 0.5  # seconds until what could not be reported is tried again
 RETRY_GROWTH = 2.0
 RETRY_MAX = 60.0

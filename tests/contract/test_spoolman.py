@@ -102,6 +102,9 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
 def desk(started: Desk) -> Desk:
     """With two new spools, of which the first is in use."""
     server = started.server
+    server.down = False
+    server.silent.clear()
+    server.troubles.clear()
     server.spools.clear()
     server.spools.update({1: 100.0, 2: 200.0})
     server.heard.clear()

@@ -8,7 +8,8 @@ from tests.e2e.test_print import get, until
 from tests.program import Addresses, Program, addresses, up_arguments
 from tests.spoolman_script import Spoolman, spoolman
 
-PRINT = "M109 S200\nG28\nM83\n" + "G1 X10 E2 F600\nG1 X100 E2 F600\n" * 6
+MOVES = "G1 X10 E2 F600\nG1 X100 E2 F600\n"
+PRINT = f"M109 S200\nG28\nM83\n{MOVES}PAUSE\n{MOVES * 6}"
 
 
 def start(folder: Path, socket: Path, server: Spoolman) -> tuple[Program, Addresses]:
@@ -29,15 +30,17 @@ def select(where: Addresses, spool_id: int) -> None:
 
 
 def test_a_print_that_goes_on_while_the_program_is_killed_is_reported_whole(tmp_path: Path) -> None:
-    with spoolman({1: 0.0, 2: 0.0}) as server, klipper(tmp_path, speed=40) as socket:
+    with spoolman({1: 0.0, 2: 0.0}) as server, klipper(tmp_path, speed=50) as socket:
         (tmp_path / "data" / "gcodes" / "spools.gcode").write_text(PRINT)
         program, where = start(tmp_path, socket, server)
         try:
             select(where, 1)
             until(lambda: bool(get(where, "/server/files/list")))
             get(where, "/printer/print/start?filename=spools.gcode", post=True)
+            until(lambda: stats(where)["state"] == "paused")
             until(lambda: server.spools[1] > 0)
             select(where, 2)
+            get(where, "/printer/print/resume", post=True)
             until(lambda: server.spools[2] > 0)
             program.process.kill()
             program.stop()
@@ -49,6 +52,6 @@ def test_a_print_that_goes_on_while_the_program_is_killed_is_reported_whole(tmp_
             (field,) = jobs(where)[0]["auxiliary_data"]
         finally:
             program.stop()
-    assert used == 24
+    assert used == 28
     expected = {"provider": "spoolman", "name": "spool_ids", "value": [1, 2], "description": "Spool IDs used"}
     assert field == expected | {"units": None}
