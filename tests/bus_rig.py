@@ -194,7 +194,7 @@ async def bus_with(
     data: Path = Path(),
     log: MemoryLog | None = None,
 ) -> AsyncIterator[Rig]:
-    """A running bus with these agents, and places for remote ones."""
+    """A running bus with these agents, and places for remote ones; with a folder, what it knows is saved there."""
     journal_log = log or MemoryLog()
     async with Journal(journal_log) as journal, asyncio.TaskGroup() as tasks:
         rig = Rig(journal, methods)
@@ -216,3 +216,5 @@ async def bus_with(
         finally:
             for task in running:
                 task.cancel()
+    if data != Path():
+        folds.save()
