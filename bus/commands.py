@@ -106,13 +106,12 @@ def _welcome(plan: Any, ready: str) -> None:
     if plan.bridge is None or recall(plan.data) is not None:
         return
     url = next(word for word in ready.split() if word.startswith("http"))
-    _say(
-        f"Open {url} on this machine, which needs no login. For other machines, in {plan.data / 'config'}/printer.yaml:"
+    print(
+        f"Open {url} on this machine. For others, in {plan.data / 'config' / 'printer.yaml'}:\n"
+        "'http: 0.0.0.0:7125' lets them connect, 'authorization: {trusted_clients: [192.168.1.0/24]}' trusts them;\n"
+        "for everybody else make a user: printbus users add NAME",
+        file=sys.stderr,
     )
-    _say(
-        "'http: 0.0.0.0:7125' lets them connect; 'authorization: {trusted_clients: [192.168.1.0/24]}' trusts addresses;"
-    )
-    _say("for everybody else make a user: printbus users add NAME")
 
 
 async def _keep(plan: Any) -> None:

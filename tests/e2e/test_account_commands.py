@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.test_print import until
 from tests.program import running
 
 SECONDS = 60.0
@@ -49,8 +50,7 @@ def test_somebody_who_is_locked_out_gets_in(tmp_path: Path, unix_socket: bool) -
     made = printbus(tmp_path, "users", "add", "anna", typed="first\n")
     assert made[:2] == (0, "anna can log in now, as admin\n"), made
     with running(tmp_path, "--virtual") as (program, where):
-        assert program.process.stdout is not None
-        assert program.process.stdout.readline().startswith(f"Open {where.http} on this machine. For others, in ")
+        until(lambda: any(line.startswith(f"Open {where.http} on this machine.") for line in list(program.errors)))
         mqtt = () if unix_socket else ("--mqtt", f"{where.mqtt_host}:{where.mqtt_port}")
         assert not is_open(where.http)
         assert (login(where.http, "first"), login(where.http, "second")) == (200, 401)
