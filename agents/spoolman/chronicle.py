@@ -80,7 +80,7 @@ class Ledger(Fold):
             "active": self.active,
             "mark": self.mark and self.mark.model_dump(),
             "waiting": list(self.waiting.items()),
-            "sent": self.sent,
+            "sent": self.sent and list(self.sent),
             "print": self.print and self.print.model_dump(),
             "print_spools": self.print_spools,
         }
