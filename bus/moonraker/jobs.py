@@ -25,20 +25,22 @@ def jobs(database: Database, known: Known) -> Part:
     there = [counted(len(known.jobs), "imported job")] if known.jobs else []
     there += [counted(known.prints, "print")] if known.prints else []
     part = Part(lambda: _facts(database, known), " and ".join(there))
-    for found in _new(database, known, {}):
+    totals = _totals_by_key(database)
+    for found in _new(database, known, totals):
         if isinstance(found, Unreadable):
             part.lost.append(unreadable(found))
         else:
             part.new += 1
-    if part.new:
+    if part.new or (not known.counted and any(_counted(totals).values())):
         part.carried.append(f"history: {counted(part.new, 'job')}, and the totals")
-    if part.new and known.prints:
+        part.new += 1
+    if part.new > 1 and known.prints:
         part.carried.append(f"  (listed behind the {counted(known.prints, 'print')} that printbus has made)")
     return part
 
 
 def _facts(database: Database, known: Known) -> Iterable[Fact]:
-    totals: dict[Key, Row] = {(row["provider"], row["field"]): row for row in database.totals()}
+    totals = _totals_by_key(database)
     count = _Count()
     for found in _new(database, known, totals):
         if not isinstance(found, Unreadable):
@@ -49,6 +51,10 @@ def _facts(database: Database, known: Known) -> Iterable[Fact]:
         yield fact(TOTALS, totals=_counted(totals), auxiliary=_auxiliary_totals(totals))
     elif count.totals["total_jobs"]:
         yield fact(TOTALS, totals=count.totals, auxiliary=[])
+
+
+def _totals_by_key(database: Database) -> dict[Key, Row]:
+    return {(row["provider"], row["field"]): row for row in database.totals()}
 
 
 def _new(database: Database, known: Known, totals: Mapping[Key, Row]) -> Iterator[tuple[Row, Fact] | Unreadable]:

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from .conf import Conf, filled
 
-Path_ = tuple[str, ...]
+Place = tuple[str, ...]
 Secrets = Mapping[str, Mapping[str, object]]
 
 HERE: Final = {"127.0.0.1", "::1", "localhost", "0.0.0.0"}  # noqa: S104 - as a broker's address
@@ -127,7 +127,7 @@ class Translation:
     secrets: dict[str, str] = field(default_factory=dict)  # by the name of the file
     lost: list[str] = field(default_factory=list)
     other: list[str] = field(default_factory=list)  # what is carried over, but not as it was
-    places: dict[Path_, str] = field(default_factory=dict)  # what stood there in moonraker.conf
+    places: dict[Place, str] = field(default_factory=dict)  # what stood there in moonraker.conf
 
 
 def translated(conf: Conf, agents: Collection[str], source: Path, own: Path, secrets: Secrets) -> Translation:
@@ -136,9 +136,7 @@ def translated(conf: Conf, agents: Collection[str], source: Path, own: Path, sec
     sections = {name: _filled(name, options, source, secrets, made) for name, options in conf.sections.items()}
     for (section, option), default in DEFAULTS.items():
         sections.setdefault(section, {}).setdefault(option, default)
-    for section, options in sorted(
-        sections.items(), key=lambda item: item[0] != "server"
-    ):  # whose old options give way
+    for section, options in sorted(sections.items(), key=_rank):
         _section(section, conf.places.get(section, ""), options, agents, made)
     if "mqtt" in sections:
         _uplink(sections["mqtt"], own, made)
@@ -148,6 +146,11 @@ def translated(conf: Conf, agents: Collection[str], source: Path, own: Path, sec
     if "sudo_password" in sections.get("machine", {}):
         _put(made.printer, ("machine", "sudo_password"), _secret_file("sudo", sections["machine"], own, made))
     return made
+
+
+def _rank(item: tuple[str, object]) -> bool:
+    """What stands in `server` since long ago gives way to what stands elsewhere."""
+    return item[0] != "server"
 
 
 def _filled(
@@ -163,30 +166,36 @@ def _filled(
 
 
 def _section(section: str, place: str, options: Mapping[str, str], agents: Collection[str], made: Translation) -> None:
-    kind = section.partition(" ")[0]
     into = _section_here(section, agents)
     if section not in OPTIONS and into is None:
-        made.lost.append(f"[{section}] ({place}): {REASONS.get(kind, NOTHING)}")
+        reason = REASONS.get(section.partition(" ")[0], NOTHING)
+        made.lost.append(f"[{section}] ({place}): {reason}")
         return
     for option, text in options.items():
-        to = OPTIONS.get(section, {}).get(option)
-        if to is not None:
-            path, value = tuple(to.path.split(".")), to.turn(text)
-        elif into is not None and section not in OPTIONS:
-            path, value = (*into, option), text.strip()
-        elif option in ELSEWHERE.get(section, ()):
-            continue
-        else:
-            made.lost.append(f"[{section}] {option} ({place}): {REASONS.get(f'{section} {option}', UNKNOWN)}")
-            continue
         origin = f"[{section}] {option}" + (f" ({place})" if place else "")
-        if path in made.places:
-            made.lost.append(f"{made.places[path]}: {origin} counts")
-        _put(made.printer, path, value)
-        made.places[path] = origin
+        found = _placed(section, option, text, into)
+        if found is not None:
+            _take(*found, origin, made)
+        elif option not in ELSEWHERE.get(section, ()):
+            made.lost.append(f"{origin}: {REASONS.get(f'{section} {option}', UNKNOWN)}")
 
 
-def _section_here(section: str, agents: Collection[str]) -> Path_ | None:
+def _placed(section: str, option: str, text: str, into: Place | None) -> tuple[Place, Any] | None:
+    """Where an option goes, and what it is there."""
+    to = OPTIONS.get(section, {}).get(option)
+    if to is not None:
+        return tuple(to.path.split(".")), to.turn(text)
+    return None if into is None or section in OPTIONS else ((*into, option), text.strip())
+
+
+def _take(path: Place, value: Any, origin: str, made: Translation) -> None:
+    if path in made.places:
+        made.lost.append(f"{made.places[path]}: {origin} counts")
+    _put(made.printer, path, value)
+    made.places[path] = origin
+
+
+def _section_here(section: str, agents: Collection[str]) -> Place | None:
     """The section of an agent that has the same name, or, for `[x name]`, of `x` or `xs`."""
     kind, _, name = section.partition(" ")
     if not name:
@@ -223,7 +232,7 @@ def _secret_file(name: str, options: Mapping[str, str], own: Path, made: Transla
     return {"file": str(own / file)}
 
 
-def _put(values: dict[str, Any], path: Path_, value: Any) -> None:
+def _put(values: dict[str, Any], path: Place, value: Any) -> None:
     for name in path[:-1]:
         values = values.setdefault(name, {})
     values[path[-1]] = value

@@ -1,5 +1,6 @@
 """`printbus import` on a real installation: all of it or nothing, once, and nothing that is there is changed."""
 
+import os
 import signal
 import sqlite3
 import subprocess
@@ -9,6 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -264,6 +266,23 @@ def test_the_spool_in_use_is_carried_over_where_none_was_chosen(source: Path, ta
     assert chosen == [{"spool_id": 7, "mark": None}]
     append(target, "spoolman", NewEvent("spool.selected.1", {"spool_id": None, "mark": None}))
     assert take_over(source, target) == 0
+
+
+def test_totals_of_jobs_that_were_all_deleted_are_carried_over(source: Path, target: Path) -> None:
+    with closing(sqlite3.connect(source / DATABASE)) as tables, tables:
+        tables.execute("DELETE FROM job_history")
+    assert take_over(source, target) == 0
+    history: list[Any] = [event.data for event in events(target) if event.stream == "history"]
+    assert [each["totals"]["total_jobs"] for each in history] == [7]
+    assert take_over(source, target) == 0
+    assert len([event for event in events(target) if event.stream == "history"]) == 1
+
+
+def test_root_leaves_the_data_of_others_alone(source: Path, target: Path) -> None:
+    target.mkdir()
+    if os.geteuid() == 0:
+        os.chown(target, 12345, -1)
+    assert take_over(source, target) == (2 if os.geteuid() == 0 else 0)
 
 
 def test_a_configuration_alone_is_enough_and_a_broken_one_too_much(
