@@ -261,6 +261,41 @@ def test_other_roles_count_at_once_on_open_connections_and_for_what_waits(folder
     play(scenario())
 
 
+EVERYTHING = ("#", "+/#", "+/+/+", "p2/#", "i/#", "$SYS/#", "$share/g/p2/#", "homeassistant/#", "farm/#")
+
+
+def test_printers_on_a_farm_have_their_own_topics_without_any_rules(folder: Path) -> None:
+    """Live, retained and last messages of another printer and of the farm's own; requests only to themselves."""
+
+    async def scenario() -> None:
+        async with lived_in(folder) as lived:
+            for name in ("p1", "p2"):
+                await lived.home.user(name, "printer")
+            await lived.home.user("anna", "operator")
+            p2 = await lived.client("uplink-p2", "p2", will=Will("p2/moonraker/status", b"offline", retain=True))
+            p1 = await lived.client("uplink-p1", "p1", will=Will("p2/moonraker/status", b"forged", retain=True))
+            await p2.publish("p2/klipper/status", b"p2's", qos=1, retain=True)
+            await p2.publish("homeassistant/sensor/p2/config", b"p2's", qos=1, retain=True)
+            lived.broker.local().session.publish("i/klipper/status", b"the farm's", retain=True)
+            for name in EVERYTHING:
+                await p1.subscribe((name, 1))
+                await p1.silent()
+            for topic in ("p2/klipper/status", "p2/moonraker/api/request", "i/moonraker/api/request", "x/y", "farm/x"):
+                await p1.publish(topic, b"p1's", qos=1, retain=True)
+                await p1.silent()
+            anna = await lived.client("desk", "anna")
+            await anna.subscribe(("p2/#", 0))
+            assert (await anna.published()).payload == b"p2's"
+            await anna.publish("p1/moonraker/api/request/desk", b"{}", qos=1)
+            assert (await p1.published()).topic == "p1/moonraker/api/request/desk"
+            await p1.drop()
+            await anna.silent()
+            await p2.drop()
+            assert (await anna.published()).payload == b"offline"
+
+    play(scenario())
+
+
 def test_the_first_user_of_a_host_that_forces_logins_ends_what_was_trusted(folder: Path) -> None:
     async def scenario() -> None:
         async with lived_in(folder, force_logins=True) as lived:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bus.access import AccessRules, Identity, Role
+from bus.access import AccessRules, Identity, Role, Strangers
 from bus.rule_file import Rule, RuleSet, default_rules
 from bus.rules import Action, FileRules, expand, name_matches
 from tests.access_cases import CLIENTS, MEMBERS, USERS, entries, topics
@@ -23,6 +23,28 @@ def identity(who: Who) -> Identity:
 
 
 whos = st.builds(Who, st.sampled_from(CLIENTS), st.sampled_from(USERS), st.sampled_from([(), ("panels",)]))
+
+
+class Changing(Strangers):
+    """People whose roles are those of whoever is asked about at the moment."""
+
+    held: tuple[str, ...] = ()
+
+    def roles(self, who: Identity) -> tuple[str, ...]:
+        return self.held
+
+
+@given(st.lists(entries, min_size=1, max_size=3), whos, st.lists(topics, min_size=1))
+def test_roles_that_change_are_judged_like_others(found: list[Entry], who: Who, asked: list[str]) -> None:
+    rules, people, client = compiled(found), Changing(), Identity(who.client, Role.CLIENT, who.user)
+    rules.people = people
+    for held in ((), who.roles, ("panels", "nobody"), ()):
+        people.held = held
+        rules.forget()
+        oracle, now = Oracle("i", found, MEMBERS), Who(who.client, who.user, held)
+        for topic in asked:
+            assert rules.may_publish(client, topic) is oracle.may_publish(now, topic)
+            assert rules.may_receive(client, topic) is oracle.may_receive(now, topic)
 
 
 @given(st.lists(entries, min_size=1, max_size=5), st.lists(whos, min_size=1, max_size=4), st.lists(topics, min_size=1))
