@@ -11,7 +11,8 @@ from jsonschema import Draft202012Validator
 
 from schemas.sensors import UPDATED
 from tests.contract.test_buttons import retain
-from tests.contract.test_catalogue import DATA
+from tests.contract.test_catalogue import DATA, TRANSPORTS
+from tests.contract.test_recorded_answers import FOLDER
 from tests.e2e.test_history import host, klipper, start
 from tests.e2e.test_mqtt_gate import on_house
 from tests.e2e.test_print import get, until
@@ -26,16 +27,16 @@ METER = """
 {% set said = payload|fromjson %}
 {set_result("power", said.apower|float)}
 {set_result("energy", said.total|float)}
-{set_result("state", said.output)}
 """
-SENSORS: Json = {
+POWER = {"parameter": "power"}
+SENSORS: Json = {  # the first two as they were recorded
     "meter": {
         "type": "mqtt",
         "name": "Power meter",
         "state_topic": "shelly/status",
         "state_response_template": METER,
         "parameter_power": {"units": "W"},
-        "parameter_energy": "units=kWh",
+        "parameter_energy": "units=kWh\nlabel=Energy",
         "history_field_energy": {
             "parameter": "energy",
             "desc": "Energy of the print",
@@ -45,12 +46,17 @@ SENSORS: Json = {
             "precision": 3,
             "report_total": True,
         },
-        "history_field_peak": {"parameter": "power", "strategy": "maximum", "report_maximum": True},
-        "history_field_running": {"parameter": "power", "strategy": "collect", "exclude_paused": True},
+        "history_field_peak": {**POWER, "desc": "Peak", "strategy": "maximum", "report_maximum": True},
+        "history_field_average": {**POWER, "desc": "Average", "strategy": "average"},
+        "history_field_minimum": {**POWER, "desc": "Minimum", "strategy": "minimum"},
+        "history_field_sum": {**POWER, "desc": "Sum", "strategy": "accumulate", "exclude_paused": True},
+        "history_field_all": {**POWER, "desc": "All", "strategy": "collect"},
+        "history_field_last": {**POWER, "desc": "Last"},
     },
+    "door": {"state_topic": "home/door", "state_response_template": '{set_result("open", payload|int)}'},
     "spy": {"state_topic": "test/reply/somebody", "state_response_template": "{set_result('a', 1)}"},
-    "door": {"state_topic": "home/door", "state_response_template": '{set_result("open", payload == "open")}'},
 }
+RECORDED = [json.loads(line) for line in (FOLDER / "sensors_rpc.jsonl").read_text().splitlines()]
 
 
 def with_sensors(folder: Path, section: Json) -> list[str]:
@@ -79,12 +85,12 @@ def house(where: Addresses) -> Callable[..., None]:
     return partial(says_meter, where)
 
 
-def says_meter(where: Addresses, power: float, energy: float = 0.0, output: bool = True) -> None:
+def says_meter(where: Addresses, power: float, energy: float = 0.0) -> None:
     """Waits until that has been taken."""
     with mqtt_talker(where, "meter") as client:
-        said = {"apower": power, "total": energy, "output": output}
+        said = {"apower": power, "total": energy}
         client.publish("shelly/status", json.dumps(said).encode())
-        until(lambda: values(where, "meter") == {"power": power, "energy": energy, "state": output})
+        until(lambda: values(where, "meter") == {"power": power, "energy": energy})
 
 
 def values(where: Addresses, sensor: str) -> Json:
@@ -109,7 +115,7 @@ def test_what_a_topic_says_is_told_once_a_second(where: Addresses, house: Callab
         house(power, 1.5)
         update = told(client, "meter", power=power)
     Draft202012Validator(SHOWN["params"][0]).validate(update)
-    assert update["meter"] == {"power": power, "energy": 1.5, "state": True} and "door" not in update
+    assert update["meter"] == {"power": power, "energy": 1.5} and "spy" not in update
 
 
 def test_one_sensor_and_all_with_and_without_what_is_known_of_them(
@@ -121,20 +127,10 @@ def test_one_sensor_and_all_with_and_without_what_is_known_of_them(
         "id": "meter",
         "friendly_name": "Power meter",
         "type": "mqtt",
-        "values": {"power": 12.5, "energy": 3.25, "state": True},
+        "values": {"power": 12.5, "energy": 3.25},
     }
-    extended = get(where, "/server/sensors/list?extended=true")["sensors"]
-    assert extended["meter"].items() > meter.items()
-    assert extended["meter"]["parameter_info"] == [{"name": "power", "units": "W"}, {"name": "energy", "units": "kWh"}]
-    assert [field["field"] for field in extended["meter"]["history_fields"]] == ["energy", "peak", "running"]
-    assert extended["door"] == {
-        "id": "door",
-        "friendly_name": "door",
-        "type": "mqtt",
-        "values": {},
-        "parameter_info": [],
-        "history_fields": [],
-    }
+    everything = get(where, "/server/sensors/list")["sensors"]
+    assert everything["meter"] == meter and list(everything) == list(SENSORS)
 
 
 def test_numbers_are_kept_a_second_apart(where: Addresses, house: Callable[..., None]) -> None:
@@ -148,35 +144,57 @@ def test_numbers_are_kept_a_second_apart(where: Addresses, house: Callable[..., 
     until(lambda: len(stored()) > count)
     assert stored()[-2:] == [77.0, 77.0]
     everything = get(where, "/server/sensors/measurements")
-    assert {*everything} == {"meter", "door", "spy"} and everything["door"] == {}
-    assert {*everything["meter"]} == {"power", "energy", "state"}
+    assert {*everything} == {"meter", "door", "spy"} and everything["spy"] == {}
+    assert {*everything["meter"]} == {"power", "energy"}
 
 
-def test_a_job_keeps_what_sensors_said_while_it_went_on(where: Addresses, house: Callable[..., None]) -> None:
+@pytest.mark.parametrize("transport", ["http", "websocket", "mqtt", "unix"])
+def test_what_is_configured_is_shown_as_recorded(where: Addresses, transport: str) -> None:
+    for ask in TRANSPORTS[transport](where):
+        for exchange in (each for each in RECORDED if each["when"] == "before"):
+            answer = ask(exchange["method"], exchange["params"])
+            if "error" in exchange:
+                assert answer["error"]["code"] == exchange["error"]["code"]
+                continue
+            expected, found = exchange["result"], answer["result"]
+            if exchange["method"] == "server.sensors.measurements":
+                assert expected.keys() <= found.keys()
+                continue
+            sensors = found.get("sensors", {"one": found})
+            for name, sensor in expected.get("sensors", {"one": expected}).items():
+                assert sensors[name] | {"values": {}} == sensor
+
+
+def test_a_job_keeps_what_sensors_said_while_it_went_on_as_recorded(
+    where: Addresses, house: Callable[..., None]
+) -> None:
     house(500.0, 7.0)
     get(where, "/printer/print/start?filename=demo.gcode", post=True)
+    until(lambda: state(where) == "printing")
+    house(90.0, 7.5)
     get(where, "/printer/print/pause", post=True)
     until(lambda: state(where) == "paused")
-    house(90.0, 7.1)
+    house(30.0, 7.75)
     get(where, "/printer/print/resume", post=True)
     until(lambda: state(where) == "printing")
-    house(60.0, 7.25)
+    house(61.0, 8.0)
     get(where, "/printer/print/cancel", post=True)
     until(lambda: newest_job(where)["status"] == "cancelled" and bool(newest_job(where)["auxiliary_data"]))
-    house(900.0, 9.0)  # after it
-    data = {each["name"]: each for each in newest_job(where)["auxiliary_data"]}
-    assert {name: each["value"] for name, each in data.items()} == {"energy": 0.25, "peak": 90.0, "running": [60.0]}
-    assert data["energy"] == {
-        "provider": "sensor meter",
-        "name": "energy",
-        "value": 0.25,
-        "description": "Energy of the print",
-        "units": "kWh",
-    }
+    house(999.0, 9.0)  # after it
+    (recorded,) = (each["auxiliary_data"] for each in RECORDED if each["when"] == "job")
+    assert newest_job(where)["auxiliary_data"] == recorded
     assert get(where, "/server/history/totals")["auxiliary_totals"] == [
-        {"provider": "sensor meter", "field": "energy", "maximum": None, "total": 0.25},
+        {"provider": "sensor meter", "field": "energy", "maximum": None, "total": 1.0},
         {"provider": "sensor meter", "field": "peak", "maximum": 90.0, "total": None},
     ]
+    with mqtt_talker(where, "house") as client:
+        client.publish("home/door", b"1")
+    until(lambda: values(where, "door") == {"open": 1})
+    listed, meter = (each["result"] for each in RECORDED if each["when"] == "after")
+    assert {name: get(where, "/server/sensors/list")["sensors"][name] for name in ("meter", "door")} == listed[
+        "sensors"
+    ]
+    assert get(where, "/server/sensors/info?sensor=meter&extended=true") == meter
 
 
 def test_a_restart_in_the_middle_of_a_job_forgets_nothing_of_it(tmp_path: Path) -> None:
@@ -185,18 +203,18 @@ def test_a_restart_in_the_middle_of_a_job_forgets_nothing_of_it(tmp_path: Path) 
     with klipper(tmp_path, speed=10) as socket:
         with host(tmp_path, socket) as where:
             says_meter(where, 500.0, 7.0)
-            retain(where, "home/door", b"open")
+            retain(where, "home/door", b"1")
             start(where)
             get(where, "/printer/print/pause", post=True)
             until(lambda: state(where) == "paused")
             says_meter(where, 90.0, 7.5)
         with host(tmp_path, socket) as where:
-            until(lambda: values(where, "door") == {"open": True})
+            until(lambda: values(where, "door") == {"open": 1})
             says_meter(where, 60.0, 8.0)
             get(where, "/printer/print/cancel", post=True)
             until(lambda: bool(newest_job(where)["auxiliary_data"]))
             found = {each["name"]: each["value"] for each in newest_job(where)["auxiliary_data"]}
-    assert found == {"energy": 1.0, "peak": 90.0, "running": []}
+    assert found["energy"] == 1.0 and found["all"] == [90.0, 60.0] and found["sum"] == 0
 
 
 def state(where: Addresses) -> str:
