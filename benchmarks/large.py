@@ -72,6 +72,13 @@ def memory(side: Side) -> float:
     return side.memory()[0]
 
 
+def timed(side: Side, verb: str, path: str) -> float:
+    """Seconds that a request takes."""
+    began = time.perf_counter()
+    side.ask(path, post=verb == "POST")
+    return time.perf_counter() - began
+
+
 def show(name: str, value: float, unit: str, target: str = "") -> None:
     """One line."""
     print(f"{name:<58} {value:10.2f} {unit:<4} {target}", flush=True)
@@ -102,6 +109,10 @@ def measure(data: Path, output: Path) -> None:
         fill(side)
     with running(side, output) as begun:
         show("a start after a kill, 20 MB behind the snapshot", begun, "s", "<= 1 s longer")
+        show("memory then", memory(side), "MB", "< 150 MB")
+        show("an item as it was is read in", timed(side, "GET", f"{LARGE}&at={time.time() - 1:.0f}"), "s")
+        show("memory then", memory(side), "MB", "< 150 MB")
+        show("all is compacted in", timed(side, "POST", "/server/database/compact"), "s")
         show("memory then", memory(side), "MB", "< 150 MB")
 
 

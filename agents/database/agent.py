@@ -127,16 +127,16 @@ class Database(Agent):
     # -- what others keep, and the past
 
     async def _ask(self, params: database.GetParams, place: Place) -> Raw:
-        then = self._now if params.at is None else await self._as_it_was(params.at)
+        then = self._now if params.at is None else await self._as_it_was(place, params.at)
         if place.namespace not in VIEWS:
             return _item(params, _known(place, then.find(place.namespace, place.path)))
         shown = await self._view(place.namespace, params.at)
         shown |= orjson.loads(then.find(place.namespace) or b"{}")
         return _item(params, _known(place, _inside(shown, place)))
 
-    async def _as_it_was(self, at: float) -> Namespaces:
+    async def _as_it_was(self, place: Place, at: float) -> Namespaces:
         seq, time = _moment(at)
-        then = await self._host.ask_log(partial(as_it_was, seq=seq, time=time))
+        then = await self._host.ask_log(partial(as_it_was, place, seq=seq, time=time))
         if then.compacted != self._now.compacted:
             raise NotFound("What was then is not known any more: the database was compacted later")
         return then
@@ -163,8 +163,9 @@ class Database(Agent):
         await self._require_idle()
         async with self._turns.alone():
             await self.bus.append(STREAM, [NewEvent(COMPACTED, {}, call.actor.as_dict())])
-            facts, before, after = await self._host.ask_log(restated)
-            await asyncio.gather(*(self.bus.append(STREAM, [fact]) for fact in facts))
+            facts, before, after = await self._host.ask_log(partial(restated, self._now))
+            for fact in facts:
+                await self.bus.append(STREAM, [fact])
         return database.Sizes(previous_size=before, new_size=after)
 
     @implements(database.POST_BACKUP)

@@ -23,6 +23,8 @@ PORTION: Final = 1 << 20
 
 NOBODY = UUID(int=0)
 
+Stamp = tuple[int, float, Any]  # number, time and actor of an event
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -39,14 +41,24 @@ class Change:
         return len(self.text or b"")
 
 
-def as_it_was(log: EventLog, *, seq: int | None = None, time: float | None = None) -> Namespaces:
-    """All namespaces as they were after an event or at a time (Unix seconds)."""
+def as_it_was(place: Place, log: EventLog, *, seq: int | None = None, time: float | None = None) -> Namespaces:
+    """A place and what is around it as they were after an event or at a time (Unix seconds)."""
     fold = Namespaces()
     for event in _facts(log):
         if (seq is not None and event.seq > seq) or (time is not None and event.time > time):
             break
-        fold.apply(event)
+        if event.type == COMPACTED or _concerns(event, place):
+            fold.apply(event)
     return fold
+
+
+def _concerns(event: StoredEvent, place: Place) -> bool:
+    """Whether a fact is about a place, or about what is in it or around it."""
+    data: Any = event.data
+    if event.type == COMPACTED:
+        return False
+    there = Place(data["namespace"], tuple(data["key"]))
+    return there.leads_to(place) or place.leads_to(there)
 
 
 def changes(place: Place, before: int | None, limit: int, log: EventLog) -> tuple[list[Change], bool]:
@@ -67,9 +79,7 @@ def _changes(place: Place, before: int | None, log: EventLog) -> Iterator[Change
     for event in _facts(log):
         if before is not None and event.seq >= before:
             return
-        data: Any = event.data
-        there = Place(data["namespace"], tuple(data["key"])) if "key" in data else None
-        if there is None or not (there.leads_to(place) or place.leads_to(there)):
+        if not _concerns(event, place):
             continue
         fold.apply(event)
         now = fold.find(place.namespace, place.path)
@@ -78,24 +88,22 @@ def _changes(place: Place, before: int | None, log: EventLog) -> Iterator[Change
             yield Change(event.seq, event.time, event.actor, text)
 
 
-def restated(log: EventLog) -> tuple[list[NewEvent], int, int]:
+def restated(now: Namespaces, log: EventLog) -> tuple[list[NewEvent], int, int]:
     """The present as a checkpoint of the stream, and how many bytes there are to be kept before and after it."""
-    fold = Namespaces()
-    last: dict[tuple[str, str], StoredEvent] = {}
+    last: dict[tuple[str, str], Stamp] = {}
     marks: list[StoredEvent] = []
     before = 0
     for event in _facts(log):
         before += _size(event)
-        fold.apply(event)
         data: Any = event.data
         if event.type == COMPACTED:
             marks = [event]
         else:
-            last[data["namespace"], data["key"][0]] = event
+            last[data["namespace"], data["key"][0]] = event.seq, event.time, event.actor
     kept = [
         _stated(last[name, path[0]], name, path, text)
-        for name in fold.names()
-        for path, text in portions(fold.members(name), PORTION)
+        for name in now.names()
+        for path, text in portions(now.members(name), PORTION)
     ]
     kept = sorted([*kept, *marks], key=lambda event: event.seq)
     return checkpoint(kept), before, sum(map(_size, kept))
@@ -105,10 +113,11 @@ def _facts(log: EventLog) -> Iterator[StoredEvent]:
     return map(upcast, history(log, {STREAM}))
 
 
-def _stated(last: StoredEvent, namespace: str, path: list[str], text: bytes) -> StoredEvent:
+def _stated(stamp: Stamp, namespace: str, path: list[str], text: bytes) -> StoredEvent:
     """A value as the last fact about its top-level key could have set it."""
+    seq, time, actor = stamp
     data: Any = {"namespace": namespace, "key": path, "value": orjson.Fragment(text)}
-    return StoredEvent(last.seq, last.time, STREAM, SET, last.actor, data, NOBODY)
+    return StoredEvent(seq, time, STREAM, SET, actor, data, NOBODY)
 
 
 def _size(event: StoredEvent) -> int:
