@@ -41,7 +41,8 @@ class Access(Agent):
     async def run(self) -> None:
         """Forgets secrets that nobody has any more."""
         await self._accounts.restore()
-        await self._known.vault.retain(self._accounts.fold.secrets())
+        async with self._accounts.lock:  # who makes a secret holds it until a fact names that
+            await self._known.vault.retain(self._accounts.fold.secrets())
         await super().run()
 
     # -- logins
