@@ -6,6 +6,8 @@ import logging
 import os
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -39,10 +41,20 @@ ENCODED = {
 EVENT = {"nats": "test/event/print/print%2Estarted%2E1", "rabbitmq": "test/event/print/print%2Estarted%2E1"}
 
 
+@pytest.fixture(scope="module")
+def brokers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[Foreign]]]:
+    """One of each kind, started all at once: some take long."""
+
+    def start(kind: str, folder: Path) -> Foreign:
+        return stack.enter_context(foreign(kind, folder))
+
+    with ExitStack() as stack, ThreadPoolExecutor(len(INSTALLED)) as pool:
+        yield {kind: pool.submit(start, kind, tmp_path_factory.mktemp(kind)) for kind in INSTALLED}
+
+
 @pytest.fixture(scope="module", params=INSTALLED)
-def broker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Foreign]:
-    with foreign(request.param, tmp_path_factory.mktemp(request.param)) as running:
-        yield running
+def broker(request: pytest.FixtureRequest, brokers: dict[str, Future[Foreign]]) -> Foreign:
+    return brokers[request.param].result()
 
 
 @pytest.fixture(autouse=True)
