@@ -128,7 +128,7 @@ def witness(one: str, other: str) -> str:
 def test_filters_overlap_where_a_topic_matches_both(one: str, other: str) -> None:
     topic = witness(one, other)
     shorter = topic.rpartition("/")[0]  # `a/#` matches `a` too
-    assert overlaps(one, other) is any(matches(one, each) and matches(other, each) for each in (topic, shorter) if each)
+    assert overlaps(one, other) is any(matches(one, each) and matches(other, each) for each in (topic, shorter))
     assert overlaps(one, other) is overlaps(other, one)
 
 
