@@ -1,7 +1,7 @@
 """Who is known and what they may do, as it is now: users, API keys and roles, and whose a credential is."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import lru_cache, partial
 
 from schemas import Permission
@@ -27,7 +27,7 @@ from .identity import (
 )
 from .log import StoredEvent
 from .oneshots import OneShots
-from .passwords import Passwords
+from .passwords import Passwords, is_outdated
 from .trust import Trust
 from .vault import Vault
 
@@ -53,6 +53,8 @@ class Directory:
         self.vault = vault
         self.oneshots = OneShots(clock)
         self.passwords = Passwords()
+        self.renew: Callable[[str, str], Awaitable[None]] | None = None
+        """Is told a user and a password that should be hashed anew, while somebody can do that."""
         self.guesses = Guesses(settings.max_login_attempts, clock)
         self.trust = Trust(settings.trusted_clients)
         self._issuer = instance
@@ -126,6 +128,8 @@ class Directory:
         hashed = self.vault.get(known["password"]) if known else None
         if not await self.guesses.judge(username, address, partial(self.passwords.matches, hashed, password)):
             raise Unauthenticated("Invalid username or password")
+        if is_outdated(hashed) and self.renew is not None:
+            await self.renew(username, password)
         return user(username)
 
     def refreshed(self, token: str) -> Principal:

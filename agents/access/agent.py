@@ -1,6 +1,7 @@
 """The access agent: users and API keys, their changes as facts, and logins."""
 
 import asyncio
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
@@ -9,7 +10,7 @@ from bus.accounts import FAILED, LOGINS, SUCCEEDED, Accounts
 from bus.agent import Agent, Bus, Call, Host, Settings, implements
 from bus.aggregate import Aggregate, Fact
 from bus.clock import SYSTEM
-from bus.errors import Forbidden, InvalidParams, Unauthenticated
+from bus.errors import BusError, Forbidden, InvalidParams, Unauthenticated
 from bus.identity import ADMIN, Credential, Kind, Principal, Scheme, user
 from bus.log import JSON
 from bus.passwords import is_outdated
@@ -17,6 +18,8 @@ from schemas import NoParams, access
 
 from .keys import DEFAULT, new_key, require_key_name, shown
 from .names import PSEUDO_USERS, require_password, require_user_name
+
+log = logging.getLogger(__name__)
 
 MAX_USERS = MAX_KEYS = 200
 NO_USER = "No user is logged in"
@@ -43,7 +46,11 @@ class Access(Agent):
         await self._accounts.restore()
         async with self._accounts.lock:  # who makes a secret holds it until a fact names that
             await self._known.vault.retain(self._accounts.fold.secrets())
-        await super().run()
+        self._known.renew = self._renew
+        try:
+            await super().run()
+        finally:
+            self._known.renew = None
 
     # -- logins
 
@@ -59,7 +66,6 @@ class Access(Agent):
             if not error.data:  # it was judged: so a flood does not fill the log
                 await self._note(FAILED, params.username, "password", call)
             raise
-        await self._renew(params.username, params.password, call)
         answer = await self._sign_in(params.username, "user_logged_in", call)
         await self._note(SUCCEEDED, params.username, "password", call)
         self._become(call, who)
@@ -288,18 +294,19 @@ class Access(Agent):
         """In a thread: the first time this imports the library."""
         return self._known.token(name, tokens.ACCESS), self._known.token(name, tokens.REFRESH)
 
-    async def _renew(self, name: str, password: str, call: Call) -> None:
+    async def _renew(self, name: str, password: str) -> None:
         """Hashes a password anew that was hashed by another program; who is logged in stays so."""
-        vault, known = self._known.vault, (await self._accounts.known()).users.get(name, {})
+        vault, known = self._known.vault, self._accounts.fold.users.get(name, {})
         old = known.get("password")
-        if not is_outdated(vault.get(old)):
-            return
-        hashed = await self._known.passwords.hash(password)
-        async with self._accounts.lock:
-            if known.get("password") == old:
-                fact = {"username": name, "password": await vault.put(hashed)}
-                await self._accounts.append([(accounts.USER_REHASHED, fact)], call.actor)
-                await vault.retain(self._accounts.fold.secrets())
+        try:
+            hashed = await self._known.passwords.hash(password)
+            async with self._accounts.lock:
+                if known.get("password") == old and is_outdated(vault.get(old)):
+                    fact = {"username": name, "password": await vault.put(hashed)}
+                    await self._accounts.append([(accounts.USER_REHASHED, fact)])
+                    await vault.retain(self._accounts.fold.secrets())
+        except BusError as error:  # it will be tried at the next login
+            log.warning("the password of %s was not hashed anew: %s", name, error)
 
     async def _set_password(self, name: str, password: str, call: Call) -> None:
         hashed = await self._known.passwords.hash(require_password(password))
