@@ -46,7 +46,7 @@ class Selection(Period):
 class ListParams(Selection):
     """A page of jobs."""
 
-    limit: Int = Field(50, description="Zero or less: all that fit into an answer.")
+    limit: Int = Field(50, description="Zero or less: all that fit into an answer, which has 16 MiB or 20 000 jobs.")
 
 
 class ExportParams(Selection):

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Iterable, Iterator, Sequence
 from uuid import uuid4
 
 from pydantic import ValidationError
@@ -23,6 +24,8 @@ log = logging.getLogger(__name__)
 WAITING = 1000  # begun and ended jobs whose story is not told yet; one more is not announced
 METADATA_SECONDS = 20.0  # for the filestore to read a file that it has not read yet
 RETRY = 1.0  # seconds until the log is offered a fact again
+PAGE_JOBS, PAGE_BYTES = 20_000, 16 << 20  # of a list, whatever was asked for
+TURN = 100  # jobs between two turns of the loop
 EXPORT_BYTES = 256 << 10  # of a page of an export, so that it fits into an MQTT packet as JSON
 NOT_METADATA = ("filename", "job_id", "print_start_time")
 
@@ -137,9 +140,22 @@ class History(Agent):
     async def list_jobs(self, params: history.ListParams, call: Call) -> Raw:
         """From memory."""
         await self._files.refresh()
-        found = rows(self._jobs.table, params, params.limit if params.limit > 0 else None)
-        jobs = [shown(self._jobs.table, row, self._files.has) for row in found]
-        return Raw(dumps({"count": len(jobs), "jobs": jobs}))
+        found = rows(self._jobs.table, params, min(params.limit, PAGE_JOBS) if params.limit > 0 else PAGE_JOBS)
+        jobs = await self._page(found)
+        return Raw(b'{"count":%d,"jobs":[%b]}' % (len(jobs), b",".join(jobs)))
+
+    async def _page(self, found: Sequence[int]) -> list[bytes]:
+        """As many as fit; others have their turn meanwhile."""
+        jobs: list[bytes] = []
+        room = PAGE_BYTES
+        for row in found:
+            if jobs and len(jobs) % TURN == 0:
+                await asyncio.sleep(0)
+            jobs.append(dumps(shown(self._jobs.table, row, self._files.has)))
+            room -= len(jobs[-1])
+            if room < 0:
+                break
+        return jobs
 
     @implements(history.GET_JOB)
     async def get_job(self, params: history.JobParams, call: Call) -> Raw:
@@ -160,17 +176,15 @@ class History(Agent):
         """A page of so many jobs as fit."""
         await self._files.refresh()
         found = rows(self._jobs.table, params, params.limit + 1)
-        page = found[: params.limit]
-        while len(text := self._text(page, params)) > EXPORT_BYTES:
-            if len(page) == 1:
-                raise TooLarge(f"One job has more than {EXPORT_BYTES} bytes")
-            page = page[: len(page) // 2]
-        following = params.start + len(page) if len(found) > len(page) else None
-        return Raw(dumps({"text": text, "count": len(page), "next": following}))
+        text, count = _fitting(self._lines(found[: params.limit], params), names=_has_names(params))
+        if found and not count:
+            raise TooLarge(f"One job has more than {EXPORT_BYTES} bytes")
+        following = params.start + count if len(found) > count else None
+        return Raw(dumps({"text": text, "count": count, "next": following}))
 
-    def _text(self, page: list[int], params: history.ExportParams) -> str:
+    def _lines(self, page: Sequence[int], params: history.ExportParams) -> Iterator[str]:
         if params.format == "csv":
-            return csv_lines(self._jobs.table, page, names=params.start == 0)
+            return csv_lines(self._jobs.table, page, names=_has_names(params))
         return json_lines(self._jobs.table, page, self._files.has)
 
     # -- what is changed
@@ -207,3 +221,19 @@ class History(Agent):
         if row is None:
             raise NotFound(f"No job has the id {uid}")
         return row
+
+
+def _has_names(params: history.ExportParams) -> bool:
+    return params.format == "csv" and params.start == 0
+
+
+def _fitting(lines: Iterable[str], *, names: bool) -> tuple[str, int]:
+    """The lines that fit into an answer as one text, and how many jobs they are."""
+    found: list[str] = []
+    room = EXPORT_BYTES
+    for line in lines:
+        room -= len(line.encode())
+        if room < 0:
+            break
+        found.append(line)
+    return "".join(found), len(found) - names

@@ -1,7 +1,7 @@
 """Jobs as they are shown: as JSON, and as lines of an export."""
 
 import csv
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from io import StringIO
 from typing import Any, Final
@@ -56,24 +56,27 @@ def shown(table: Table, row: int, exists: Exists) -> Json:
     }
 
 
-def json_lines(table: Table, rows: Iterable[int], exists: Exists) -> str:
+def json_lines(table: Table, rows: Iterable[int], exists: Exists) -> Iterator[str]:
     """One job a line, with everything."""
-    return "".join(f"{dumps(shown(table, row, exists)).decode()}\n" for row in rows)
+    return (f"{dumps(shown(table, row, exists)).decode()}\n" for row in rows)
 
 
-def csv_lines(table: Table, rows: Iterable[int], *, names: bool) -> str:
+def csv_lines(table: Table, rows: Iterable[int], *, names: bool) -> Iterator[str]:
     """One job a line, times in UTC; `names` puts the names of the columns first."""
-    text = StringIO()
-    writer = csv.writer(text)
     if names:
-        writer.writerow(COLUMNS)
+        yield _csv(COLUMNS)
     for row in rows:
         found = _facts(table, row)
         starter = found["started_by"] or {}
         values = {**found, **{name: starter.get(name) for name in ("transport", "client")}}
         values |= {name: _time(found[name]) for name in ("start_time", "end_time")}
-        writer.writerow([_cell(values[name]) for name in COLUMNS])
-    return text.getvalue()
+        yield _csv([_cell(values[name]) for name in COLUMNS])
+
+
+def _csv(values: Iterable[Any]) -> str:
+    line = StringIO()
+    csv.writer(line).writerow(values)
+    return line.getvalue()
 
 
 def _facts(table: Table, row: int) -> Json:

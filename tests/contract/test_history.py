@@ -6,7 +6,9 @@ from contextlib import asynccontextmanager
 from typing import Any
 from uuid import uuid4
 
-from agents.history import History
+import pytest
+
+from agents.history import History, agent
 from bus.access import Role
 from bus.agent import Actor, Agent, Call, Raw, implements
 from bus.envelope import dumps
@@ -235,5 +237,31 @@ def test_a_restart_in_the_middle_keeps_one_job_and_adds_what_was_missing() -> No
                 METADATA,
             )
             assert (await result(desk, "server.history.list"))["count"] == 1
+
+    asyncio.run(main())
+
+
+def test_answers_have_as_many_jobs_as_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(agent, "PAGE_BYTES", 1500)
+    monkeypatch.setattr(agent, "EXPORT_BYTES", 1500)
+    monkeypatch.setattr(agent, "TURN", 2)
+
+    async def main() -> None:
+        async with scene() as (rig, desk, listener):
+            for _ in range(9):
+                await begin(rig, "b.gcode")
+                await heard(listener)
+                await end(rig)
+                await heard(listener)
+            found = await result(desk, "server.history.list", limit=0)
+            assert found["count"] == len(found["jobs"]) < 9
+            assert [job["job_id"] for job in found["jobs"]] == [f"{9 - n:06X}" for n in range(found["count"])]
+            lines, start = 0, 0
+            while start is not None:
+                page = await result(desk, "server.history.export", format="csv", start=start)
+                lines, start = lines + len(page["text"].splitlines()), page["next"]
+            assert lines == 1 + 9
+            monkeypatch.setattr(agent, "EXPORT_BYTES", 50)
+            assert (await desk.ask("server.history.export", {"format": "jsonl"}))["error"]["code"] == 413
 
     asyncio.run(main())
