@@ -71,7 +71,7 @@ class Callers:
     def __init__(self, gate: Gate, calls: Calls) -> None:
         self._gate = gate
         self._calls = calls
-        self._addressed: dict[tuple[str, str], Caller] = {}
+        self._addressed: dict[tuple[str, str, bool], Caller] = {}
 
     def at_once(self, transport: str, peer: str, seen: Seen, query: bytes) -> Caller | None:
         """Who asks without credentials; None where there are some."""
@@ -80,12 +80,13 @@ class Callers:
         return self._by_address(transport, self._gate.address_of(peer, seen))
 
     def _by_address(self, transport: str, address: str) -> Caller:
-        found = self._addressed.get((transport, address))
+        trusted = self._gate.trusts(address)  # names come to stand for other addresses
+        found = self._addressed.get((transport, address, trusted))
         if found is None:
             if len(self._addressed) >= KEPT:
                 self._addressed.clear()
-            who = TRUSTED if self._gate.trusts(address) else NOBODY
-            found = self._addressed[transport, address] = caller(transport, address, who)
+            who = TRUSTED if trusted else NOBODY
+            found = self._addressed[transport, address, trusted] = caller(transport, address, who)
         return found
 
     def ask(self, transport: str, peer: str, seen: Seen, query: bytes, found: Found) -> None:
