@@ -21,6 +21,7 @@ from .auth import Gate
 from .callers import Callers
 from .clients import Clients
 from .commands import Commands
+from .crowd import Crowd
 from .door import Door
 from .downloads import Downloads, is_picture
 from .jsonrpc import JsonRpc
@@ -79,6 +80,7 @@ class Bridge:
         self._settings = settings
         self._certificate = certificate(settings, data)
         self._servers: list[Server] = []
+        self._crowd = Crowd(settings.max_connections_per_address)
         self._tasks: list[asyncio.Task[None]] = []
         self.urls: list[str] = []
         self.ports: dict[str, int] = {}
@@ -92,7 +94,8 @@ class Bridge:
     @property
     def counters(self) -> dict[str, int]:
         """What was refused or cut, by reason."""
-        return dict(self._door.counters + (self._unix.counters if self._unix else Counter()))
+        unix = self._unix.counters if self._unix else Counter[str]()
+        return dict(self._door.counters + self._crowd.counters + unix)
 
     @staticmethod
     def urgent(_: Received) -> bool:
@@ -129,7 +132,7 @@ class Bridge:
         ]
 
     def _listen(self, name: str, port: int, tls: SSLContext | None = None) -> None:
-        server = Server(self._app, self._door.connection, self._settings.host, port, tls)
+        server = Server(self._app, self._door.connection, self._settings.host, port, self._crowd, tls)
         url, self.ports[name] = server.bind()
         self._servers.append(server)
         self.urls.append(url + self._settings.prefix)

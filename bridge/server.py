@@ -19,6 +19,8 @@ if _COMMAND_LINE not in sys.modules:
 import uvicorn.config  # noqa: E402
 import uvicorn.server  # noqa: E402
 
+from .crowd import Crowd, is_idle  # noqa: E402
+
 if not hasattr(sys.modules[_COMMAND_LINE], "__file__"):
     del sys.modules[_COMMAND_LINE]  # whoever wants it gets the real one
 
@@ -28,7 +30,10 @@ STOP_WAIT = 1  # seconds for answers under way when the server stops
 
 
 class Server:
-    """Serves one application on one address; `websocket` makes the protocol of an upgraded connection."""
+    """Serves one application on one address; `websocket` makes the protocol of an upgraded connection.
+
+    `crowd` counts connections, perhaps those of several servers.
+    """
 
     def __init__(
         self,
@@ -36,6 +41,7 @@ class Server:
         websocket: Callable[..., asyncio.Protocol],
         host: str,
         port: int,
+        crowd: Crowd,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self._config = uvicorn.config.Config(
@@ -50,6 +56,7 @@ class Server:
             backlog=BACKLOG,
             timeout_keep_alive=KEEP_ALIVE,
         )
+        self._crowd = crowd
         self._tls = tls
         self._host = host
         self._port = port
@@ -73,6 +80,7 @@ class Server:
         assert self._socket is not None, "bind first"  # noqa: S101
         # The steps of `Server.serve` without its signal handlers: signals belong to the program.
         self._config.load()
+        self._config.http_protocol_class = self._crowd.counted(self._config.http_protocol_class)
         self._config.ssl = self._tls
         self._server = uvicorn.server.Server(self._config)
         self._server.lifespan = self._config.lifespan_class(self._config)
@@ -108,7 +116,7 @@ class Server:
         for connection in list(self._server.server_state.connections):
             cycle = getattr(connection, "cycle", None)
             between = getattr(connection, "timeout_keep_alive_task", None) is not None
-            if between or (cycle is not None and not cycle.response_complete):
+            if between or not is_idle(connection):
                 continue
             if connection in known and known[connection] is cycle and connection.transport is not None:
                 connection.transport.close()

@@ -58,6 +58,9 @@ class BridgeSettings(BaseModel):
     hosts: tuple[str, ...] = Field((), description="More names under which this server is reached.")
     max_websockets: int = Field(500, ge=1, description="Open websockets in total.")
     max_websockets_per_address: int = Field(250, ge=1, description="Open websockets of one address.")
+    max_connections_per_address: int = Field(
+        1000, ge=1, description="HTTP connections of one address; one more ends the oldest that is idle."
+    )
     max_strangers_per_address: int = Field(20, ge=1, description="Open websockets of one address without a login.")
     login_seconds: float = Field(60.0, gt=0, description="After which websockets without a login are ended.")
     max_requests: int = Field(10_000, ge=1, description="HTTP requests that wait for an answer; more are refused.")

@@ -7,7 +7,8 @@ import httpx
 import pytest
 
 from tests.conftest import Run
-from tests.unit.bridge.wire import http_client, running, stream
+from tests.unit.bridge.wire import http_client, running, stream, until
+from tests.unit.bridge.ws_client import websocket
 
 UNAUTHORIZED = {"error": {"code": 401, "message": "Unauthorized"}}
 READ, CHANGE = ("GET", "/server/info"), ("POST", "/printer/emergency_stop")
@@ -128,6 +129,30 @@ def test_a_stalled_body_does_not_hold_a_request_for_ever(run: Run[None], monkeyp
             start = b"POST /printer/gcode/script HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc"
             async with stream(behind.port, start) as reader:
                 assert await asyncio.wait_for(reader.read(12), 5) == b"HTTP/1.1 400"
+
+    run(main())
+
+
+def test_one_address_cannot_take_all_connections(run: Run[None]) -> None:
+    """The oldest that says nothing ends; one that waits for its answer, and websockets, do not count or stay."""
+
+    async def main() -> None:
+        async with (
+            running(max_connections_per_address=2) as behind,
+            http_client(behind.url) as http,
+            websocket(behind.port) as socket,
+        ):
+            behind.router.held = True
+            asked = asyncio.create_task(http.get("/server/info"))
+            await until(lambda: bool(behind.wire.sent("/rpc/")))
+            async with stream(behind.port, b"") as silent, stream(behind.port, b"GET /server/in") as late:
+                assert await asyncio.wait_for(silent.read(), 5) == b""
+                assert behind.bridge.counters["connections_cut"] == 1
+                behind.router.release()
+                assert (await asked).status_code == 200
+                await socket.call("server.info")
+                with pytest.raises(TimeoutError):
+                    await asyncio.wait_for(late.read(1), 0.05)
 
     run(main())
 
