@@ -243,7 +243,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         stream=sys.stderr,
     )
-    for chatty in ("amqtt", "transitions"):
+    for chatty in ("amqtt", "transitions", "apscheduler"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     from .commands import execute  # what a command needs is imported only for it
     from .config import ConfigError
