@@ -1,6 +1,5 @@
 """Commands that end by themselves, run in the process of the tests: no program has to start for each."""
 
-import gc
 import io
 import logging
 import subprocess
@@ -27,7 +26,6 @@ def command(*arguments: str) -> subprocess.CompletedProcess[str]:
     except SystemExit as ended:
         status = int(ended.code or 0)
     finally:
-        gc.enable()
         root.handlers[:] = handlers
         root.setLevel(level)
     return subprocess.CompletedProcess(arguments, status, out.getvalue().decode(), err.getvalue().decode())

@@ -1,6 +1,7 @@
 """What all tests share: running coroutines, and a word at the end about what could not be tried."""
 
 import asyncio
+import gc
 import shutil
 import signal
 from collections.abc import Callable, Coroutine
@@ -29,6 +30,11 @@ def run() -> Run[Any]:
         return asyncio.run(work)
 
     return runner
+
+
+def pytest_runtest_teardown() -> None:
+    """Commands that tests run in this process switch collections off for the short life of a program."""
+    gc.enable()
 
 
 class Terminal(Protocol):
