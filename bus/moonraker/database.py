@@ -89,11 +89,15 @@ class Database:
 
 @contextmanager
 def opened(path: Path) -> Iterator[Database]:
-    """A copy of the database in a file, as of one moment; raises ConfigError. Blocks."""
+    """A copy of the database in a file, as of one moment; raises ConfigError. Blocks.
+
+    It loses its name as soon as it is open: there are secrets in it, and nothing is left of it however this ends.
+    """
     with TemporaryDirectory(prefix="printbus-import-", dir=DISK if DISK.is_dir() else None) as folder:
-        copy = Path(folder) / "copy.db"
-        with closing(_copied(path, copy)) as connection:
-            yield Database(connection)
+        connection = _copied(path, Path(folder) / "copy.db")
+        connection.execute("PRAGMA journal_mode = delete")  # all of it in one file
+    with closing(connection):
+        yield Database(connection)
 
 
 def _copied(path: Path, copy: Path) -> sqlite3.Connection:

@@ -47,6 +47,15 @@ def test_what_stands_in_a_write_ahead_log_counts(tmp_path: Path) -> None:
         assert content(tmp_path) == before
 
 
+def test_the_copy_has_no_name_any_more_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, place = path_of(tmp_path), tmp_path / "copies"
+    place.mkdir()
+    monkeypatch.setattr(database, "DISK", place)
+    with opened(path) as found:
+        assert not [*place.iterdir()]
+        assert found.count("job_history") == len([*found.jobs()]) == 8
+
+
 def test_what_a_crash_has_left_half_done_does_not_count(tmp_path: Path) -> None:
     path = path_of(tmp_path)
     with closing(sqlite3.connect(path, isolation_level=None)) as moonraker:
