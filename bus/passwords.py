@@ -98,7 +98,8 @@ def _matches(hashed: str | None, password: str) -> bool:
         return _matches_moonrakers(hashed, password)
     from argon2.exceptions import InvalidHashError, VerificationError
 
+    nobodys = _nobody()  # made before anybody is looked for, so that the first try of all tells nothing either
     try:
-        return _hasher().verify(hashed or _nobody(), password) and hashed is not None
+        return _hasher().verify(hashed or nobodys, password) and hashed is not None
     except (VerificationError, InvalidHashError):
         return False
