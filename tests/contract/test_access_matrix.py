@@ -6,9 +6,14 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+import orjson
 import pytest
 
+from bus.access import Identity, Login, Refusal
 from bus.identity import EVERYTHING, ROLES
+from bus.logins import Logins
+from bus.people import KnownPeople
+from bus.session import LocalSession
 from schemas import METHODS, Permission
 from schemas.base import AnyMethod, is_open, stem
 from tests.access_rig import STRANGER, AccessRig, access_rig, bearer
@@ -16,6 +21,7 @@ from tests.conftest import Run
 from tests.unit.bridge.ws_client import WsClient, websocket
 
 LET, UNKNOWN, KEPT_OUT, NOT_THERE = "let", "unknown", "kept out", "not there"
+DOOR, TOPIC = "refused at the door", "not on this topic"
 MAY: Mapping[str, frozenset[Permission] | None] = {
     "nobody": None,
     "trusted": EVERYTHING,
@@ -100,7 +106,45 @@ def said(found: Mapping[str, object]) -> str:
     return {403: KEPT_OUT, -32601: NOT_THERE}.get(error["code"], LET)
 
 
-TRANSPORTS = {"HTTP": over_http, "websocket": over_websocket}
+@asynccontextmanager
+async def over_mqtt(rig: AccessRig, asker: Asker) -> AsyncIterator[Verdict]:
+    """As a client whose CONNECT is judged as on the wire, with the rules about topics in force."""
+    rig.exchange.rules.people = KnownPeople(rig.directory)
+    shown = asker.headers.get("X-Api-Key") or asker.headers.get("Authorization", "").removeprefix("Bearer ")
+    address = "192.0.2.1" if asker.name == "nobody" else "127.0.0.1"
+    name = asker.name.replace(" ", "-")
+    login = Login(name, None, shown.encode() or None, address, "mqtt")
+    who = Logins(rig.directory, "no agent's", lambda *_: None).authenticate(login)
+    if isinstance(who, Refusal):
+        yield _refused
+        return
+    assert isinstance(who, Identity)
+    session, answers = LocalSession(rig.exchange, who), asyncio.Queue[bytes]()
+    if asker.name != "another instance's printer":
+        session.subscribe(rig.topics.private_response(name), lambda message: answers.put_nowait(message.payload))
+
+    async def verdict(row: AnyMethod) -> str:
+        request = {"jsonrpc": "2.0", "method": stem(row.name) + "some" if is_open(row.name) else row.name, "id": 1}
+        try:
+            session.publish(rig.topics.private_request(name), orjson.dumps(request))
+        except PermissionError:
+            return TOPIC
+        return said(orjson.loads(await asyncio.wait_for(answers.get(), 10)))
+
+    yield verdict
+    session.close()
+
+
+async def _refused(_row: AnyMethod) -> str:
+    return DOOR
+
+
+def expected_over_mqtt(row: AnyMethod, name: str) -> str:
+    """Nobody is not even connected, and the request topics of this instance are not for another's printer."""
+    return {"nobody": DOOR, "another instance's printer": TOPIC}.get(name) or expected(row, name)
+
+
+TRANSPORTS = {"HTTP": over_http, "websocket": over_websocket, "MQTT": over_mqtt}
 
 
 @pytest.mark.parametrize("transport", sorted(TRANSPORTS))
@@ -114,7 +158,8 @@ def test_who_may_call_what(run: Run[None], tmp_path: Path, transport: str) -> No
                 for row in METHODS.values():
                     if transport == "HTTP" and (not row.http or row.flags.connection):
                         continue
-                    assert await verdict(row) == expected(row, asker.name), (asker.name, row.name, row.needs)
+                    table = expected_over_mqtt if transport == "MQTT" else expected
+                    assert await verdict(row) == table(row, asker.name), (asker.name, row.name, row.needs)
                 await asyncio.sleep(0)
 
     run(main())
