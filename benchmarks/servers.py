@@ -171,7 +171,7 @@ def printbus(data: Path, klipper: Path, http: int, mqtt: int, *, objects: bool =
     (data / "config" / "printer.yaml").write_text(f"filestore: {{enable_object_processing: {objects}}}\n")
     program = str(Path(sys.executable).with_name("printbus"))
     where = ["--klippy", str(klipper), "--http", f"{HOST}:{http}", "--mqtt", f"{HOST}:{mqtt}"]
-    command = [program, "up", *where, "--data", str(data), "--instance", "bench"]
+    command = [sys.executable, "-OO", program, "up", *where, "--data", str(data), "--instance", "bench"]
     return Side("printbus", "bench", http, mqtt, command, data / "gcodes")
 
 

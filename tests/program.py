@@ -31,7 +31,7 @@ class Program:
 
     def __init__(self, *arguments: str, env: dict[str, str] | None = None) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "bus", *arguments],
+            [sys.executable, "-OO", "-m", "bus", *arguments],  # as scripts/run does
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
