@@ -5,6 +5,7 @@ import inspect
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar
 from uuid import UUID
@@ -32,6 +33,7 @@ F = TypeVar("F", bound=Fold)
 T = TypeVar("T")
 Handler = Callable[..., Any]
 Done = Callable[[bytes | BusError], None]
+KEPT_ACTORS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +54,12 @@ class Actor:
     @property
     def principal(self) -> Principal:
         """Who that is to the rules."""
-        return Principal(self.kind, self.user if self.kind in (Kind.USER, Kind.KEY) else None)
+        return _principal(self.kind, self.user if self.kind in (Kind.USER, Kind.KEY) else None)
 
     @classmethod
     def from_dict(cls, said: Mapping[str, Any]) -> "Actor":
         """Whom a request names; somebody of no kind is nobody."""
-        return cls(said.get("user"), str(said["transport"]), str(said["client"]), Kind(said.get("kind", Kind.NOBODY)))
+        return _actor(said.get("user"), str(said["transport"]), str(said["client"]), said.get("kind", Kind.NOBODY))
 
     def as_dict(self) -> dict[str, Any]:
         """The form that events keep."""
@@ -69,6 +71,12 @@ class Actor:
         return {**self.as_dict(), "kind": self.kind}
 
 
+@lru_cache(KEPT_ACTORS)
+def _actor(user: str | None, transport: str, client: str, kind: str) -> Actor:
+    return Actor(user, transport, client, Kind(kind))
+
+
+_principal = lru_cache(KEPT_ACTORS)(Principal)
 SYSTEM = Actor(None, "bus", "printbus")
 
 
