@@ -133,12 +133,17 @@ DATABASE = (
 
 def _prints(side: Side) -> None:
     """Has some prints, which both sides remember, of a file that both know."""
-    printer = side.gcodes.parents[2] / "gcodes"  # as servers.virtual_printer has it
-    (printer / SHORT).write_text(SHORT_GCODE)
-    (side.gcodes / SHORT).write_text(SHORT_GCODE)
+    _short_file(side)
     while (known := _remembered(side)) < JOBS_PRINTED:
         side.ask(f"/printer/print/start?filename={SHORT}", post=True)
         servers.until(partial(_knows, side, known + 1), "a print was not noticed")
+
+
+def _short_file(side: Side) -> None:
+    """Has a file that both the printer and the side know."""
+    printer = side.gcodes.parents[2] / "gcodes"  # as servers.virtual_printer has it
+    (printer / SHORT).write_text(SHORT_GCODE)
+    (side.gcodes / SHORT).write_text(SHORT_GCODE)
 
 
 def _remembered(side: Side) -> int:
@@ -176,11 +181,13 @@ JOBS = (
         "queue-write",
         _figures("queue writes, in sequence (Moonraker's are not kept)"),
         _websocket("server.job_queue.post_job", QUEUED),
+        prepare=_short_file,
     ),
     Cell(
         "queue-burst",
         _figures("queue writes, 16 in flight (the same)", 1.0),
         _websocket("server.job_queue.post_job", QUEUED, 16),
+        prepare=_short_file,
     ),
 )
 WANTED: dict[str, object] = {"objects": OBJECTS}

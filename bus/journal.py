@@ -163,7 +163,8 @@ class Journal:
     def _schedule(self) -> None:
         if not self._scheduled and not self._busy:
             self._scheduled = True
-            self._loop.call_soon(self._flush)
+            # a turn later than now: by then a command's own facts have joined its record, and share its commit
+            self._loop.call_soon(self._loop.call_soon, self._flush)
 
     def _start_timer(self) -> None:
         if self._timer is None and not self._closing:
