@@ -68,6 +68,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
         patch.setenv("PATH", programs.path)
         patch.setenv("DBUS_SYSTEM_BUS_ADDRESS", bus.address)
         with running(folder / "data", "--virtual") as (_, where):
+            until(lambda: get(where, "/machine/system_info")["system_info"]["provider"] != "none")
             yield Host(where, systemd, on_loop)
 
 

@@ -20,6 +20,7 @@ GROWTH = 16 << 20  # bytes that may stay
 PAUSE = 0.004  # between a bystander's round trips
 LIMITS = "limits: {first_packet_seconds: 2, queued_bytes: 1048576}\n"
 Hostility = Callable[[Addresses], Coroutine[Any, Any, None]]
+OPENED: list[WireClient] = []  # whoever opens sockets leaves them to their fate
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +46,9 @@ def open_files(process: Program) -> int:
 
 
 async def socket_to(where: Addresses) -> WireClient:
-    return await WireClient.open((where.mqtt_host, where.mqtt_port))
+    client = await WireClient.open((where.mqtt_host, where.mqtt_port))
+    OPENED.append(client)
+    return client
 
 
 async def one_cut(where: Addresses) -> None:
@@ -130,10 +133,13 @@ async def besieged(where: Addresses, hostility: Hostility) -> list[float]:
     enemy.cancel()
     await asyncio.gather(enemy, return_exceptions=True)
     bystander.cancel()
-    return await bystander
+    taken = await bystander
+    while OPENED:
+        OPENED.pop().writer.transport.abort()
+    await asyncio.sleep(0)  # for the sockets to be closed
+    return taken
 
 
-@pytest.mark.filterwarnings("ignore::ResourceWarning")  # sockets are left to their fate on purpose
 @pytest.mark.parametrize(
     "hostility",
     [stalled_reader, connects, random_bytes, claimed_size, one_byte_a_second],
