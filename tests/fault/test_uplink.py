@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from bus.client import BUSY_PATIENCE
 from bus.outbox import MESSAGES
 from tests.bus_rig import Client
 from tests.conftest import Run
@@ -90,7 +91,7 @@ def test_a_link_that_is_open_on_this_side_only_is_given_up(broker: Foreign, run:
             client = here.rig.client("here")
             await works(here, there, 1)
             wire.forget()
-            await here.is_down(BACK + SLACK)
+            await here.is_down(BUSY_PATIENCE + BACK)
             await local_works(client)
             await here.is_up(BACK + SLACK)
             await works(here, there, 2)
@@ -103,7 +104,7 @@ def test_a_peer_that_swallows_everything_for_a_while_is_rejoined(broker: Foreign
         async with behind(broker) as (here, wire, there):
             client = here.rig.client("here")
             wire.frozen = True
-            await here.is_down(BACK + SLACK)
+            await here.is_down(BUSY_PATIENCE + BACK)  # so long where its first messages were still under way
             for _ in range(10):
                 await local_works(client)
                 await asyncio.sleep(0.2)
