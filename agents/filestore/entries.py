@@ -2,9 +2,10 @@
 
 import os
 import stat
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import count
+from functools import partial
 
 from bus.errors import BusError
 from schemas.files import Permissions
@@ -39,6 +40,8 @@ class Folder:
 
 
 Entry = File | Folder
+Look = Callable[[Location, os.stat_result], Entry | None]
+"""Makes an entry of what is somewhere and its status; None for what is not shown."""
 
 
 def look(roots: Roots, location: Location) -> Entry | None:
@@ -62,7 +65,7 @@ def look_at_folder(roots: Roots, location: Location) -> Folder | None:
         try:
             link = roots.is_linked(location)
             folder = _plain(roots, location, os.fstat(handle), link=link)
-            _fill(roots, location, folder, handle, deep=False)
+            _fill(location, folder, handle, partial(_shallow, roots))
             return _read_only(folder) if link else folder
         finally:
             os.close(handle)
@@ -116,28 +119,15 @@ def _linked(roots: Roots, location: Location, link: os.stat_result, *, deep: boo
             return file_of(roots, location, found, link=True) if stat.S_ISREG(found.st_mode) else None
         folder = _plain(roots, location, found, link=True)
         if deep and roots.is_elsewhere(handle):
-            _fill_behind(roots, location, folder, handle, count(1))
+            room = iter(range(MAX_BEHIND))
+            _fill(location, folder, handle, partial(_behind, roots, handle, room), room)
         return folder
     finally:
         os.close(handle)
 
 
-def _fill_behind(roots: Roots, location: Location, folder: Folder, handle: int, number: "count[int]") -> None:
-    """Looks into a folder behind a link, as far as no further link leads and up to a number of things."""
-    with os.scandir(handle) as found:
-        for each in found:
-            if not is_shown(each.name):
-                continue
-            if next(number) > MAX_BEHIND:
-                return
-            with suppress(OSError):
-                at, status = location.child(each.name), each.stat(follow_symlinks=False)
-                _put(folder, each.name, _entry_behind(roots, at, status, handle, number))
-
-
-def _entry_behind(
-    roots: Roots, at: Location, status: os.stat_result, parent: int, number: "count[int]"
-) -> Entry | None:
+def _behind(roots: Roots, parent: int, room: Iterator[int], at: Location, status: os.stat_result) -> Entry | None:
+    """What is in an open folder behind a link; no further link is followed there."""
     if stat.S_ISLNK(status.st_mode):
         return _linked(roots, at, status, deep=False)
     if not stat.S_ISDIR(status.st_mode):
@@ -145,7 +135,7 @@ def _entry_behind(
     folder = _plain(roots, at, status, link=True)
     if folder.permissions and at.path.count("/") < MAX_DEPTH:
         with opened(parent, at.name) as handle:
-            _fill_behind(roots, at, folder, handle, number)
+            _fill(at, folder, handle, partial(_behind, roots, handle, room), room)
     return folder
 
 
@@ -154,25 +144,29 @@ def _folder(roots: Roots, location: Location, found: os.stat_result) -> Folder:
     if location.path.count("/") < MAX_DEPTH and location.name != GIT:
         handle = roots.open(location)
         try:
-            _fill(roots, location, folder, handle, deep=True)
+            _fill(location, folder, handle, partial(_entry, roots))
         finally:
             os.close(handle)
     return folder
 
 
-def _fill(roots: Roots, location: Location, folder: Folder, handle: int, *, deep: bool) -> None:
+def _shallow(roots: Roots, at: Location, status: os.stat_result) -> Entry | None:
+    if stat.S_ISLNK(status.st_mode):
+        return _linked(roots, at, status, deep=False)
+    return _plain(roots, at, status) if stat.S_ISDIR(status.st_mode) else _entry(roots, at, status)
+
+
+def _fill(location: Location, folder: Folder, handle: int, look: Look, room: Iterator[int] | None = None) -> None:
+    """Takes what is in an open folder; with `room`, as many things as that has items."""
     with os.scandir(handle) as found:
         for each in found:
             if not is_shown(each.name):
                 continue
+            if room is not None and next(room, None) is None:
+                return
             with suppress(OSError):  # it has gone meanwhile
-                at, status = location.child(each.name), each.stat(follow_symlinks=False)
-                shallow = not deep and stat.S_ISDIR(status.st_mode)
-                _put(folder, each.name, _plain(roots, at, status) if shallow else _entry(roots, at, status))
-
-
-def _put(folder: Folder, name: str, entry: Entry | None) -> None:
-    if isinstance(entry, File):
-        folder.files[name] = entry
-    elif entry is not None:
-        folder.folders[name] = entry
+                entry = look(location.child(each.name), each.stat(follow_symlinks=False))
+                if isinstance(entry, File):
+                    folder.files[each.name] = entry
+                elif entry is not None:
+                    folder.folders[each.name] = entry
