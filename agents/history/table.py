@@ -7,21 +7,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
 from math import inf, isnan
-from typing import Any, Final
+from typing import Any, Final, get_args
+
+from schemas.history import Status
 
 from .packing import EMPTY
 from .totals import Json, Totals
 
-STATUSES: Final = (
-    "in_progress",
-    "completed",
-    "cancelled",
-    "error",
-    "klippy_shutdown",
-    "klippy_disconnect",
-    "interrupted",
-    "server_exit",
-)
+STATUSES: Final[tuple[str, ...]] = get_args(Status)  # snapshots hold their places: a new one comes last
 RUNNING: Final = 0
 BLOCK: Final = 256  # rows
 # Fixed sizes, so that a snapshot means the same on 32 and 64 bits.

@@ -1,6 +1,7 @@
 """What manages the services of a host: the interface that all providers have, and what they say."""
 
-from collections.abc import AsyncGenerator, Mapping
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -39,6 +40,29 @@ class Rights:
     shutdown: str | None = None
     reboot: str | None = None
     sudo: bool = False
+
+
+class Looks:
+    """Looks at services again and again, for a provider that is told of no changes."""
+
+    def __init__(self, survey: Callable[[], Awaitable[States]]) -> None:
+        self._survey = survey
+        self._wanted = asyncio.Event()
+
+    def soon(self) -> None:
+        """The next look is due at once: something was done."""
+        self._wanted.set()
+
+    async def states(self, seconds: float) -> AsyncGenerator[States, None]:
+        """What each look finds, with at most so many seconds between two."""
+        while True:
+            self._wanted.clear()
+            yield await self._survey()
+            try:
+                async with asyncio.timeout(seconds):
+                    await self._wanted.wait()
+            except TimeoutError:
+                continue
 
 
 class Provider(Protocol):

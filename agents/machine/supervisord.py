@@ -20,7 +20,7 @@ from schemas.services import ProviderName
 
 from . import supervisord_place
 from .allowed import Allowed
-from .provider import Power, Rights, States, Unreachable, Verb
+from .provider import Looks, Power, Rights, States, Unreachable, Verb
 
 LOOK_SECONDS = 5.0  # between two looks
 ANSWER_SECONDS = 5.0
@@ -77,22 +77,15 @@ class Supervisord:
         self._config = config
         self._server: Server | None = None
         self._processes: Mapping[int, str] = {}
-        self._look = asyncio.Event()
+        self._looks = Looks(self._survey)
 
     async def probe(self) -> None:
         """Looks once."""
         await self._survey()
 
-    async def states(self) -> AsyncGenerator[States, None]:
+    def states(self) -> AsyncGenerator[States, None]:
         """Looks again and again, and after each command."""
-        while True:
-            self._look.clear()
-            yield await self._survey()
-            try:
-                async with asyncio.timeout(LOOK_SECONDS):
-                    await self._look.wait()
-            except TimeoutError:
-                continue
+        return self._looks.states(LOOK_SECONDS)
 
     async def rights(self) -> Rights:
         """Who may ask may do all; the host's power is not supervisord's."""
@@ -111,7 +104,7 @@ class Supervisord:
             if verb in (Verb.START, Verb.RESTART):
                 await self._change("startProcess", unit, ALREADY_STARTED, wait=wait)
         finally:
-            self._look.set()
+            self._looks.soon()
 
     async def power(self, action: Power) -> None:
         """Never."""

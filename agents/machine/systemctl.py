@@ -12,7 +12,7 @@ from schemas.services import ProviderName
 from .allowed import Allowed
 from .cgroups import service_of
 from .processes import Ran, run
-from .provider import Power, Rights, States, Unreachable, Verb
+from .provider import Looks, Power, Rights, States, Unreachable, Verb
 from .sudo import Sudo
 
 PROGRAM = "systemctl"
@@ -33,7 +33,7 @@ class Systemctl:
     def __init__(self, allowed: Allowed, sudo: Sudo) -> None:
         self._allowed = allowed
         self._sudo = sudo
-        self._look = asyncio.Event()
+        self._looks = Looks(self._survey)
 
     async def probe(self) -> None:
         """Asks for what only a systemd that runs can tell; unit files are listed without one, too."""
@@ -43,16 +43,9 @@ class Systemctl:
         if ran.status:
             raise Unreachable(f"systemctl: {ran.reason}")
 
-    async def states(self) -> AsyncGenerator[States, None]:
+    def states(self) -> AsyncGenerator[States, None]:
         """Looks again and again, and after each command."""
-        while True:
-            self._look.clear()
-            yield await self._survey()
-            try:
-                async with asyncio.timeout(LOOK_SECONDS):
-                    await self._look.wait()
-            except TimeoutError:
-                continue
+        return self._looks.states(LOOK_SECONDS)
 
     async def rights(self) -> Rights:
         """What sudo lets us do now."""
@@ -69,7 +62,7 @@ class Systemctl:
         """Runs systemctl as root."""
         options = () if wait else ("--no-block",)
         ran = await self._sudo.run(PROGRAM, *options, verb, f"{unit}.service", seconds=ACT_SECONDS)
-        self._look.set()
+        self._looks.soon()
         _check(ran)
 
     async def power(self, action: Power) -> None:
