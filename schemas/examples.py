@@ -333,6 +333,7 @@ EXAMPLES: Mapping[str, Example] = {
     "server.files.delete_file": Example(
         {"path": "gcodes/parts/benchy.gcode"}, {"item": _GONE, "action": "delete_file"}
     ),
+    "files.print": Example({"filename": "parts/benchy.gcode"}, {"print_started": True, "print_queued": False}),
     "files.upload.open": Example(
         {"filename": "benchy.gcode", "path": "parts", "size": 4926481},
         {"id": "5ad0a1b2c3d4e5f6", **_TOPICS, "chunk": 262144, "start": 0, "end": 2097152, "limit": 1073741824},

@@ -319,6 +319,13 @@ class Uploaded(Model):
     print_queued: bool = False
 
 
+class Begun(Model):
+    """What has become of a file that is to be printed."""
+
+    print_started: bool
+    print_queued: bool = Field(description="It waits for its turn; see `queue_gcode_uploads`.")
+
+
 ROOTS = Method(
     "server.files.roots",
     NoParams,
@@ -440,6 +447,16 @@ DELETE_FILE = Method(
     ("DELETE /server/files/{root}/{filename}",),
     flags=CHANGES,
     summary="Deletes a file.",
+)
+PRINT = Method(
+    "files.print",
+    FilenameParams,
+    Begun,
+    OWNER,
+    Permission.CONTROL,
+    deadline=None,
+    flags=CHANGES,
+    summary="Prints a file now or, where uploads are queued, when its turn comes.",
 )
 UPLOAD_OPEN = Method(
     "files.upload.open",

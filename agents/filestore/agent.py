@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -9,9 +10,9 @@ from typing import Any
 from bus.agent import Agent, Bus, Call, Host, Raw, implements
 from bus.clock import SYSTEM, Clock
 from bus.envelope import dumps, loads
-from bus.errors import BusError, InvalidParams
+from bus.errors import BusError, Conflict, InvalidParams
 from bus.mandate import Mandate
-from schemas import NoParams, files, job_queue, printer
+from schemas import NoParams, files, printer
 from schemas.gcode_metadata import GcodeMetadata
 
 from . import changes, mounts
@@ -23,6 +24,7 @@ from .logs import Logs
 from .metadata import Limits, Scanner, can_add_objects
 from .notices import Notices, item, moved_from
 from .places import Place, klipper_places, outside, places, reserved
+from .prints import Begun, Prints
 from .roots import Location, Root, Roots
 from .settings import FileStoreSettings
 from .transfer import Download, Upload, prepare_folder
@@ -33,7 +35,6 @@ log = logging.getLogger(__name__)
 
 OK = "ok"
 NO_OBJECTS = "filestore: 'enable_object_processing' needs the extra 'objects': pip install printbus[objects]"
-BUSY = ("printing", "paused")
 UPLOAD_KEPT = 3600.0  # seconds for which an interrupted upload can be continued
 FRESH = 1.0  # seconds for which a root that is not observed counts as known
 MIB = 1 << 20
@@ -58,6 +59,7 @@ class FileStore(Agent):
         self._library = Library(self._roots, self._disk, Notices(self._announce))
         self._scanner = Scanner(Limits(timeout=settings.metadata_timeout))
         self._gcodes = Gcodes(bus, host, self._library, self._disk, self._scanner)
+        self._prints = Prints(bus, self._roots, queues=settings.queue_gcode_uploads)
         self._ready = asyncio.Event()
         self._seen: dict[str, float] = {}  # when roots that are not observed were looked at
         self._observed: set[str] = set()
@@ -282,21 +284,21 @@ class FileStore(Agent):
     async def delete_directory(self, params: files.DeleteParams, call: Call) -> Raw:
         """With all that is in it, where that is asked for."""
         location = self._roots.writable(await self._located(params.path))
-        done = await self._library.delete_folder(location, await self._loaded(), force=params.force)
+        done = await self._library.delete_folder(location, await self._prints.loaded(), force=params.force)
         return _raw(await self._answer(call, done))
 
     @implements(files.DELETE_FILE)
     async def delete_file(self, params: files.PathParams, call: Call) -> Raw:
         """Not while it is printed."""
         location = self._roots.writable(await self._located(params.path))
-        return _raw(await self._answer(call, await self._library.delete_file(location, await self._loaded())))
+        return _raw(await self._answer(call, await self._library.delete_file(location, await self._prints.loaded())))
 
     @implements(files.MOVE)
     async def move(self, params: files.MoveParams, call: Call) -> Raw:
         """The answer names both ends."""
         source = self._roots.writable(await self._located(params.source), InvalidParams)
         dest = self._roots.writable(self._roots.locate(params.dest), InvalidParams)
-        done = await self._library.move(source, dest, await self._loaded())
+        done = await self._library.move(source, dest, await self._prints.loaded())
         return _raw({**await self._answer(call, done), "source_item": moved_from(source)})
 
     @implements(files.COPY)
@@ -304,7 +306,7 @@ class FileStore(Agent):
         """The source may be anything that can be read."""
         source = await self._located(params.source)
         dest = self._roots.writable(self._roots.locate(params.dest), InvalidParams)
-        return _raw(await self._answer(call, await self._library.copy(source, dest, await self._loaded())))
+        return _raw(await self._answer(call, await self._library.copy(source, dest, await self._prints.loaded())))
 
     @implements(files.ZIP)
     async def zip(self, params: files.ZipParams, call: Call) -> Raw:
@@ -325,17 +327,18 @@ class FileStore(Agent):
         await self._gcodes.changed(done, call.actor, metadata)
         return {"item": item(done.location, done.entry), "action": done.action}
 
-    async def _loaded(self) -> Location | None:
-        """The file that is being printed, or could go on to be."""
-        asked = {"objects": {"print_stats": ["filename", "state"]}}
-        try:
-            found = await self.bus.call(printer.OBJECTS_QUERY.name, asked)
-        except BusError:
-            return None  # no Klipper, no print
-        status = found["status"].get("print_stats", {})
-        if status.get("state") not in BUSY or not status.get("filename"):
-            return None
-        return self._roots.within(files.GCODES, status["filename"])
+    @implements(files.PRINT)
+    async def print(self, params: files.FilenameParams, call: Call) -> files.Begun:
+        """Klipper's own refusal is a conflict here: the file is there, and its time has not come."""
+        location = await self._gcode(params.filename)
+        await self._disk.run(self._require_readable, location)
+        begun = await self._prints.begin(location.path, Mandate("print", None, call.actor.as_said()))
+        if begun.refusal is not None:
+            raise Conflict(f"The print cannot begin: {begun.refusal}")
+        return files.Begun(print_started=begun.started, print_queued=begun.queued)
+
+    def _require_readable(self, location: Location) -> None:
+        os.close(self._roots.open_file(location))
 
     # -- transfers
 
@@ -358,15 +361,14 @@ class FileStore(Agent):
             await self._disk.run(incoming.upload.finish, params.checksum or incoming.asked.checksum)
             await self._disk.run(prepare_folder, folder, target)
             metadata = await self._prepared(incoming.upload, named)
-            done = await self._library.place(incoming.upload, target, await self._loaded())
+            done = await self._library.place(incoming.upload, target, await self._prints.loaded())
         finally:
             await self._transfers.end_upload(params.id)
         answer = await self._answer(call, done, metadata)
         if target.root.name == files.GCODES:
             mandate = Mandate("upload", None, call.actor.as_said())  # who may upload may not always print
-            started = params.print and await self._start_print(target, mandate)
-            queued = params.print and not started and await self._queue(target, mandate)
-            answer |= {"print_started": started, "print_queued": queued}
+            begun = await self._prints.begin(target.path, mandate) if params.print else Begun()
+            answer |= {"print_started": begun.started, "print_queued": begun.queued}
         return _raw(answer)
 
     async def _prepared(self, upload: Upload, named: Location) -> GcodeMetadata | None:
@@ -411,28 +413,6 @@ class FileStore(Agent):
         if target.path == folder.path or not filename.strip():
             raise InvalidParams("The file needs a name")
         return folder, target
-
-    async def _start_print(self, target: Location, mandate: Mandate) -> bool:
-        """Whether a print has begun; what keeps it from that is no error here."""
-        if await self._loaded() is not None:
-            return False
-        try:
-            await self.bus.call(printer.PRINT_START.name, {"filename": target.path}, mandate=mandate)
-        except BusError as error:
-            log.info("%s is not printed yet: %s", target.path, error)
-            return False
-        return True
-
-    async def _queue(self, target: Location, mandate: Mandate) -> bool:
-        """Whether it waits for its turn, where that is wanted."""
-        if not self.settings.queue_gcode_uploads:
-            return False
-        try:
-            await self.bus.call(job_queue.ADD.name, {"filenames": [target.path]}, mandate=mandate)
-        except BusError as error:
-            log.warning("%s is not queued: %s", target.path, error)
-            return False
-        return True
 
 
 def _raw(result: dict[str, Any]) -> Raw:

@@ -38,6 +38,7 @@ OURS |= {
     f"files.{name}"
     for name in ("upload.open", "upload.commit", "upload.abort", "download.open", "download.checksum", "download.close")
 }
+OURS |= {"files.print"}
 OURS |= {
     "access.user.reset_password",
     "access.user.roles",
@@ -52,7 +53,7 @@ OF_AGENTS |= {"connection.register_remote_method"}
 # Would be done to the machine that runs the tests: test_machine_rows.py.
 OF_HOST = {row.name for row in METHODS.values() if row.owner == services.OWNER} - {services.SUDO_INFO.name}
 # Need topics, and what another call has answered: test_files.py.
-TRANSFERS = {name for name in OURS if name.startswith("files.")}
+TRANSFERS = {name for name in OURS if name.startswith(("files.upload.", "files.download."))}
 # Restarts the server, and has nothing to answer: test_database.py.
 OF_DATABASE = {"server.database.restore", "debug.database.table"}
 # With a bus at the other end: test_peripherals_agent.py.
@@ -167,11 +168,12 @@ VALID: dict[str, Json] = {
     "server.database.post_backup": {"filename": "catalogue.db"},
     "server.database.delete_backup": {"filename": "catalogue.db"},
     "printer.gcode.script": {"script": "M117 catalogue"},
+    "files.print": {"filename": "demo.gcode"},
+    "printer.pause_resume.cancel": {},
     "printer.print.start": {"filename": "demo.gcode"},
     "printer.print.pause": {},
     "printer.print.resume": {},
     "printer.print.cancel": {},
-    "printer.pause_resume.cancel": {},
     "server.job_queue.post_job": {"filenames": "demo.gcode, demo.gcode", "reset": True},
     "server.job_queue.status": {},
     "server.job_queue.jump": {"job_id": FIRST_QUEUED},
@@ -299,6 +301,9 @@ INVALID: list[tuple[str, Json, int]] = [
     ("server.files.metadata", {"filename": "nosuch.gcode"}, -32601),
     ("server.files.metadata", {}, 400),
     ("server.files.metadata", {"filename": "../config/printer.yaml"}, 400),
+    ("files.print", {"filename": "nosuch.gcode"}, -32601),
+    ("files.print", {"filename": "../config/printer.yaml"}, 400),
+    ("files.print", {}, 400),
     ("server.files.metascan", {"filename": "nosuch.gcode"}, -32601),
     ("server.files.metascan", {}, 400),
     ("server.files.thumbnails", {}, 400),

@@ -139,7 +139,7 @@ def nothing_happens(where: Addresses) -> Iterator[None]:
 def calls(name: str) -> Iterator[tuple[str, Json]]:
     """Every method with the name in every place of its params."""
     path = f"gcodes/{name}"
-    for method in ("server.files.metadata", "server.files.metascan", "server.files.thumbnails"):
+    for method in ("server.files.metadata", "server.files.metascan", "server.files.thumbnails", "files.print"):
         yield method, {"filename": name}
     yield "server.files.list", {"root": path}
     yield "server.files.get_directory", {"path": path}

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.e2e.test_print import get, until
-from tests.file_client import upload
+from tests.file_client import request, upload
 from tests.program import Addresses, Program, addresses, up_arguments
 
 GCODE = "G28\nG1 X10 F6000\n"
@@ -83,12 +83,20 @@ def to_print(where: Addresses, name: str) -> tuple[bool, bool]:
     return answer["print_started"], answer["print_queued"]
 
 
+def select_and_print(where: Addresses, name: str) -> int:
+    """As slicers ask of an OctoPrint."""
+    kind, asked = {"Content_Type": "application/json"}, b'{"command": "select", "print": true}'
+    return request(where, "POST", f"/api/files/moonraker/gcodes/{name}", asked, **kind).status
+
+
 def test_an_upload_waits_its_turn_while_something_is_printed(tmp_path: Path) -> None:
     with host(tmp_path) as where:
         get(where, "/printer/print/start?filename=long.gcode", post=True)
         until(lambda: printed(where) == [("long.gcode", "in_progress")])
         assert to_print(where, "new.gcode") == (False, True)
         assert queue(where) == (["new.gcode"], "paused")
+        assert select_and_print(where, "a.gcode") == 204
+        assert queue(where) == (["new.gcode", "a.gcode"], "paused")
         get(where, "/printer/print/cancel", post=True)
         until(lambda: printed(where) == [("long.gcode", "cancelled")])
         assert to_print(where, "other.gcode") == (True, False)

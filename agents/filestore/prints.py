@@ -1,0 +1,68 @@
+"""The file that is being printed, and printing another one: now, or when its turn comes."""
+
+import logging
+from typing import NamedTuple
+
+from bus.agent import Bus
+from bus.errors import BusError, Conflict
+from bus.mandate import Mandate
+from schemas import files, job_queue, printer
+
+from .roots import Location, Roots
+
+log = logging.getLogger(__name__)
+
+BUSY = ("printing", "paused")
+
+
+class Begun(NamedTuple):
+    """What has become of a wish to print; `refusal` says why it is neither."""
+
+    started: bool = False
+    queued: bool = False
+    refusal: BusError | None = None
+
+
+class Prints:
+    """Asks for prints of files; with `queues`, those that cannot start wait in the job queue."""
+
+    def __init__(self, bus: Bus, roots: Roots, *, queues: bool) -> None:
+        self._bus = bus
+        self._roots = roots
+        self._queues = queues
+
+    async def loaded(self) -> Location | None:
+        """The file that is being printed, or could go on to be."""
+        asked = {"objects": {"print_stats": ["filename", "state"]}}
+        try:
+            found = await self._bus.call(printer.OBJECTS_QUERY.name, asked)
+        except BusError:
+            return None  # no Klipper, no print
+        status = found["status"].get("print_stats", {})
+        if status.get("state") not in BUSY or not status.get("filename"):
+            return None
+        return self._roots.within(files.GCODES, status["filename"])
+
+    async def begin(self, path: str, mandate: Mandate) -> Begun:
+        """Starts the print of a file of the gcodes root, or lets it wait; raises nothing that keeps it from that."""
+        refusal = await self._start(path, mandate)
+        if refusal is None:
+            return Begun(started=True)
+        if not self._queues:
+            log.info("%s is not printed yet: %s", path, refusal)
+            return Begun(refusal=refusal)
+        try:
+            await self._bus.call(job_queue.ADD.name, {"filenames": [path]}, mandate=mandate)
+        except BusError as error:
+            log.warning("%s is not queued: %s", path, error)
+            return Begun(refusal=error)
+        return Begun(queued=True)
+
+    async def _start(self, path: str, mandate: Mandate) -> BusError | None:
+        if await self.loaded() is not None:
+            return Conflict("Another file is being printed")
+        try:
+            await self._bus.call(printer.PRINT_START.name, {"filename": path}, mandate=mandate)
+        except BusError as error:
+            return error
+        return None
