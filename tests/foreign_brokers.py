@@ -99,9 +99,25 @@ class Foreign:
             environment = {**os.environ, "ERL_EPMD_PORT": str(self._epmd)}
             subprocess.run(["epmd", "-kill"], env=environment, capture_output=True, check=False)
 
+    def add_user(self, name: str, password: str) -> None:
+        """Somebody who may log in; before the start. Where anybody may, there is nothing to add."""
+        if self.kind == "printbus":
+            words = [*self._bus("users", "add", name), *self._place]
+            subprocess.run(words, input=f"{password}\n".encode(), capture_output=True, check=True)
+
+    @property
+    def _place(self) -> list[str]:
+        return ["--instance", self.instance, "--data", str(self._folder / "data")]
+
+    @staticmethod
+    def _bus(*words: str) -> list[str]:
+        return [sys.executable, "-m", "bus", *words]
+
     def _printbus(self) -> tuple[list[str], dict[str, str]]:
-        where = ["--instance", self.instance, "--mqtt", f"127.0.0.1:{self.port}", "--data", str(self._folder / "data")]
-        return [sys.executable, "-m", "bus", "broker", *where], {}
+        config = self._folder / "printer.yaml"
+        config.write_text(f"authorization: {{force_logins: {str(not self.anonymous).lower()}}}\n")
+        where = ["--config", str(config), "--mqtt", f"127.0.0.1:{self.port}"]
+        return [*self._bus("broker"), *self._place, *where], {}
 
     def _mosquitto(self) -> tuple[list[str], dict[str, str]]:
         config = self._folder / "mosquitto.conf"

@@ -296,8 +296,9 @@ def test_what_an_earlier_run_has_left_there_is_cleared_and_nothing_else(plain: F
         async with far(plain, "test/state/lab/#", "lamp") as there:
             for topic in ("test/state/lab/stale", "test/state/lab/known", "lamp"):
                 await there.client.publish(topic, b"old", 1, retain=True)
-            async with joined(settings_for(plain, up=["{i}/state/#", "lamp"])) as here:
+            async with joined(settings_for(plain, up=["{i}/state/#", "lamp"]), wait=False) as here:
                 here.state("state/lab/known", 1)
+                await here.is_up()
                 await there.value("test/state/lab/stale", b"")
                 await there.value("test/state/lab/known", b"1")
                 assert b"" not in there.payloads("test/state/lab/known") + there.payloads("lamp")

@@ -24,14 +24,18 @@ KIND = "mosquitto" if "mosquitto" in INSTALLED else "printbus"
 REQUEST, RESPONSE = "test/moonraker/api/request/desk", "test/moonraker/api/response/desk"
 STATUS = "test/moonraker/status"
 STATE = "test/state/klippy/server"
+SOMEONE = ("someone", "anything")
 BACK = 5.0  # seconds after the peer's return
 SLACK = 3.0  # for a machine that does other things
 
 
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Foreign]:
-    with foreign(KIND, tmp_path_factory.mktemp("peer")) as running:
-        yield running
+    peer = Foreign(KIND, tmp_path_factory.mktemp("peer"))
+    peer.add_user(*SOMEONE)
+    peer.start()
+    yield peer
+    peer.stop()
 
 
 @asynccontextmanager
@@ -211,7 +215,8 @@ def test_a_peer_that_refuses_us_is_asked_again(tmp_path: Path, run: Run[None]) -
             await asyncio.to_thread(peer.start)
             await here.is_up(BACK + SLACK)
 
-    peer = Foreign("mosquitto", tmp_path)
+    peer = Foreign(KIND, tmp_path)
+    peer.add_user(*SOMEONE)
     peer.anonymous = False
     peer.start()
     peer.anonymous = True
@@ -227,12 +232,12 @@ def test_a_broken_secret_or_certificate_is_said_and_looked_at_again(
     secret = tmp_path / "password"
 
     async def scenario() -> None:
-        settings = settings_for(broker, user="someone", password={"file": secret})
+        settings = settings_for(broker, user=SOMEONE[0], password={"file": secret})
         async with joined(settings, wait=False) as here:
             await asyncio.sleep(0.3)
             assert "cannot be used" in here.warnings["uplink yard"] and "password" in here.warnings["uplink yard"]
             await local_works(here.rig.client("here"))
-            secret.write_text("anything\n")
+            secret.write_text(f"{SOMEONE[1]}\n")
             await here.is_up()
             assert not here.warnings
 
