@@ -40,6 +40,8 @@ RESERVE_BYTES: Final = 16 << 20
 MAP_SLACK: Final = 32 << 20
 """Room in the map above the size of a segment: for a whole transaction, and pages that readers hold on to."""
 RESTORE_PAGE: Final = 500
+MAPPED_BYTES: Final = 4 << 20
+"""So much is read and written until the active segment is mapped anew, which gives the memory of its pages back."""
 PROBE_SLACK: Final = 64 << 10
 RESERVE_RETRY_SECONDS: Final = 60.0
 
@@ -66,6 +68,8 @@ class LmdbLog:
         self._writing = Lock()
         self._reading = RLock()
         self._sealing: Thread | None = None
+        self._touched = 0
+        """Bytes read and written since the active segment was mapped; about as much memory its pages take."""
         self._stopped: str | None = None
         self._suspect = False
         self._lock: WriterLock | None = None
@@ -157,6 +161,11 @@ class LmdbLog:
     def _put(self, plan: Plan) -> None:
         if self._active.used() + plan.size > self._segment_bytes:
             self._roll()
+        self._touched += plan.size
+        if self._touched > MAPPED_BYTES:
+            with self._reading:
+                self._active.close()
+                self._touched = 0
         try:
             self._active.write(plan.items)
         except lmdb.MapFullError:  # a reader that stays keeps every page from being used again
@@ -179,6 +188,7 @@ class LmdbLog:
         fresh = create_segment(self._directory, self._ledger.head + 1, self._segment_bytes + MAP_SLACK)
         with self._reading:
             sealed, self._active = self._active, fresh
+            sealed.close()
             self._firsts.append(fresh.first)
             self._latest[sealed.first] = sealed.index.latest
             self._shelf.put_unsealed(sealed)
@@ -207,6 +217,8 @@ class LmdbLog:
             while len(events) < limit and at < len(self._firsts) and room.left > 0:
                 events += self._read(self._segment(at), after, stream, limit - len(events), room)
                 at += 1
+            self._shelf.rest()
+            self._touched += READ_BYTES - room.left
         return events
 
     def _read(self, segment: Segment, after: Position, stream: str | None, limit: int, room: Room) -> list[StoredEvent]:
@@ -230,7 +242,9 @@ class LmdbLog:
         with self._reading:
             for at, first in enumerate(self._firsts):
                 if first == self._active.first or self._latest[first] >= time:
-                    return self._segment(at).before(time)
+                    found = self._segment(at).before(time)
+                    self._shelf.rest()
+                    return found
         return self._ledger.head
 
     def head(self) -> Position:

@@ -14,8 +14,8 @@ from .log_files import file_digest, index_path, remove_segment, segment_path, sy
 from .log_index import TIME_MARK, EventIndex, load
 from .log_record import Item, Position, Room, StoredEvent, decode, pack_key
 
-OPEN_SEALED: Final = 2
-"""How many sealed segments stay mapped for readers."""
+KNOWN_SEALED: Final = 2
+"""How many sealed segments stay known to readers, with their index."""
 
 T = TypeVar("T")
 
@@ -60,13 +60,24 @@ class Segment:
         self.path = path
         self.first = first
         self.index = index
-        if map_bytes:
-            self._env = environment(path, map_size=map_bytes, metasync=True, sync=True, writemap=False)
-            self._env.reader_check()
-        else:
-            self._env = _read_only(path)
-            self._env.set_mapsize(0)
+        self._map_bytes = map_bytes
+        self._mapped: lmdb.Environment | None = self._map()
         self._page_bytes = self._env.stat()["psize"]
+
+    def _map(self) -> lmdb.Environment:
+        if self._map_bytes:
+            env = environment(self.path, map_size=self._map_bytes, metasync=True, sync=True, writemap=False)
+            env.reader_check()
+        else:
+            env = _read_only(self.path)
+            env.set_mapsize(0)
+        return env
+
+    @property
+    def _env(self) -> lmdb.Environment:
+        if self._mapped is None:
+            self._mapped = self._map()
+        return self._mapped
 
     def write(self, items: list[Item]) -> None:
         """Add records behind the last one in one synchronous transaction."""
@@ -116,8 +127,10 @@ class Segment:
         return int(self._env.info()["last_pgno"] + 1) * self._page_bytes
 
     def close(self) -> None:
-        """Let go of the map."""
-        self._env.close()
+        """Let go of the map, and of the memory that everything read and written has taken; the next use maps anew."""
+        env, self._mapped = self._mapped, None
+        if env is not None:
+            env.close()
 
 
 def create_segment(directory: Path, first: Position, map_bytes: int) -> Segment:
@@ -135,30 +148,30 @@ def create_segment(directory: Path, first: Position, map_bytes: int) -> Segment:
 
 
 class Shelf:
-    """The sealed segments: mapped when they are read, and only if their file is what was sealed."""
+    """The sealed segments: mapped while they are read, and only if their file is what was sealed."""
 
     def __init__(self, directory: Path, trusted: Collection[Position]) -> None:
         self._directory = directory
         self._trusted = set(trusted)
-        self._open: dict[Position, Segment] = {}
+        self._known: dict[Position, Segment] = {}
         self._unsealed: set[Position] = set()
 
     def get(self, first: Position) -> Segment:
         """A sealed segment for reading; Unavailable when it is damaged (a damaged map can kill the process)."""
-        segment = self._open.pop(first, None) or self._load(first)
+        segment = self._known.pop(first, None) or self._load(first)
         self.put(segment)
         return segment
 
     def put(self, segment: Segment) -> None:
-        """Keep a segment open as the most recently used."""
-        self._open[segment.first] = segment
+        """Keep a segment as the most recently used."""
+        self._known[segment.first] = segment
         self._trusted.add(segment.first)
-        spare = [first for first in self._open if first not in self._unsealed]
-        for first in spare[: max(len(self._open) - OPEN_SEALED, 0)]:
+        spare = [first for first in self._known if first not in self._unsealed]
+        for first in spare[: max(len(self._known) - KNOWN_SEALED, 0)]:
             self.drop(first)
 
     def put_unsealed(self, segment: Segment) -> None:
-        """Keep a segment open until it is `sealed`: without its index it could not be opened again."""
+        """Keep a segment until it is `sealed`: without its index it could not be opened again."""
         self._unsealed.add(segment.first)
         self.put(segment)
 
@@ -166,14 +179,19 @@ class Shelf:
         """A segment may be let go of; called by the thread that seals."""
         self._unsealed.discard(first)
 
+    def rest(self) -> None:
+        """Let go of all maps: pages that were read take no memory once nobody reads."""
+        for segment in self._known.values():
+            segment.close()
+
     def drop(self, first: Position) -> None:
         """Let go of a segment."""
-        if segment := self._open.pop(first, None):
+        if segment := self._known.pop(first, None):
             segment.close()
 
     def close(self) -> None:
         """Let go of all."""
-        for first in list(self._open):
+        for first in list(self._known):
             self.drop(first)
 
     def _load(self, first: Position) -> Segment:
