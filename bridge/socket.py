@@ -24,6 +24,7 @@ from .frames import (
 
 MAX_MESSAGE = 16 << 20  # bytes of one message
 MAX_QUEUED = 8 << 20  # bytes waiting for a slow reader, who is then cut
+TOGETHER = 64 << 10  # bytes that wait for the end of a turn of the loop at most
 READ_PAUSE = 1 << 20  # bytes waiting for a reader from which on nothing more is read from it
 CLOSE_WAIT = 2.0  # seconds for the peer to end the connection after our close frame
 QUIET = 0.2  # seconds without a sign of it after which we do that
@@ -66,6 +67,8 @@ class WebSocket(asyncio.Protocol):
         self._heard = False  # something came after our close frame
         self._blocked = self._paused = False  # it does not read its answers; nothing is wanted from it for now
         self._deadline = 0.0
+        self._later: list[bytes] | None = None  # what is sent at the end of this turn of the loop, behind the first
+        self._later_bytes = 0
         self.peer = ""
         self.silent = False  # nothing has arrived since the last ping
         self.opening = False  # the answer to the handshake is still being looked for
@@ -123,7 +126,7 @@ class WebSocket(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The wire is gone."""
-        self._transport = None
+        self._transport = self._later = None
         self._finish()
         if self._timer is not None:
             self._timer.cancel()
@@ -133,16 +136,38 @@ class WebSocket(asyncio.Protocol):
     # -- our side
 
     def write(self, data: bytes) -> None:
-        """Sends bytes as they are; a peer that is too far behind is cut instead."""
+        """Sends bytes as they are; a peer that is too far behind is cut instead.
+
+        The first of a turn of the loop leaves at once and the others together: a system call for each costs more than
+        making most of them.
+        """
         transport = self._transport
         if transport is None or self._closing or transport.is_closing():
             return
         waiting = transport.get_write_buffer_size()
-        if waiting and waiting + len(data) > MAX_QUEUED:
+        if waiting and waiting + self._later_bytes + len(data) > MAX_QUEUED:
             self._keeper.slow()
             self.abort()
             return
-        transport.write(data)
+        if self._later is None:
+            self._later = []
+            asyncio.get_running_loop().call_soon(self._end_turn)
+            transport.write(data)
+            return
+        self._later.append(data)
+        self._later_bytes += len(data)
+        if self._later_bytes > TOGETHER:
+            self._flush()
+
+    def _end_turn(self) -> None:
+        self._flush()
+        self._later = None
+
+    def _flush(self) -> None:
+        if self._later and self._transport is not None and not self._transport.is_closing():
+            self._transport.write(b"".join(self._later))
+            self._later.clear()
+        self._later_bytes = 0
 
     def queued(self) -> int:
         """Bytes that wait for a peer which does not keep up; 0 for one that does."""
@@ -162,6 +187,11 @@ class WebSocket(asyncio.Protocol):
         """Answers the handshake with something else than an upgrade, and ends."""
         self.write(answer)
         self._closing = True
+        self._part()
+
+    def _part(self) -> None:
+        """Ends the connection once everything has been sent."""
+        self._flush()
         if self._transport is not None:
             self._transport.close()
 
@@ -189,13 +219,12 @@ class WebSocket(asyncio.Protocol):
             self._heard = False
             self._timer = loop.call_later(QUIET, self._settle)
         else:
-            transport.close()
+            self._part()
 
     def drop(self) -> None:
         """Ends without a closing handshake, once what is queued has been sent."""
         self._finish()
-        if self._transport is not None:
-            self._transport.close()
+        self._part()
 
     def abort(self) -> None:
         """Ends at once, whatever is still queued."""
@@ -238,5 +267,4 @@ class WebSocket(asyncio.Protocol):
         code = close_code(payload)
         self.write(frame(CLOSE, b"") if code == NO_STATUS else close_frame(code))
         self._finish()
-        if self._transport is not None:
-            self._transport.close()
+        self._part()
