@@ -10,11 +10,11 @@ from bus.web_pages import SAFE
 
 from .answers import HTML, JSON, failure, preflight, respond, respond_early, success
 from .auth import Gate, Seen, watched
-from .callers import Callers, owner
+from .callers import Caller, Callers, owner
 from .cors import NOT_KEPT, SAFE_ANSWER, Header, permission, sharing
 from .replies import Reply
 from .requests import Request
-from .routes import Endpoint, Routes, Streaming, Verbs
+from .routes import Routes, Streaming, Verbs
 
 log = logging.getLogger(__name__)
 
@@ -46,18 +46,19 @@ class Application:
         self._prefix = prefix
         self._routes.add("POST", "/server/jsonrpc", jsonrpc)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if self._prefix:
             scope["path"] = _below(self._prefix, scope["path"])
         seen = watched(scope["headers"])
         shared = sharing(self._gate.pages, seen)
         permitted = permission(shared, seen) if scope["method"] == "OPTIONS" else None
         if permitted is not None:
-            return await preflight(send, *permitted)
+            return preflight(send, *permitted)
         verbs = self._routes.find(scope["path"])
         if verbs is None:
-            return await self._rest(scope, receive, _adding(send, (*SAFE_ANSWER, *shared)))
-        return await self._answer(verbs, scope, receive, send, seen, (*SAFE_ANSWER, *shared))
+            return self._rest(scope, receive, _adding(send, (*SAFE_ANSWER, *shared)))
+        extra = (*SAFE_ANSWER, *shared) if shared else SAFE_ANSWER
+        return self._answer(verbs, scope, receive, send, seen, extra)
 
     async def _answer(
         self, verbs: Verbs, scope: Scope, receive: Receive, send: Send, seen: Seen, shared: tuple[Header, ...]
@@ -68,7 +69,10 @@ class Application:
                 raise MethodNotAllowed("Method Not Allowed")
             if isinstance(endpoint, Streaming):
                 return await self._stream(endpoint, scope, receive, Reply(send, shared), seen)
-            body = await self._result(endpoint, scope, receive, seen)
+            caller = self._at_once(scope, seen) or await self._asked(scope, seen)
+            body = await endpoint(Request(scope, receive, seen, caller))
+            if endpoint is not self._jsonrpc:
+                body = success(body)
             kind = JSON if body else HTML  # the reference server's type for an empty answer
             return await respond(send, 200, body, NOT_KEPT, *shared, kind=kind)
         except Interrupted:
@@ -84,23 +88,24 @@ class Application:
             shared = (*shared, (b"allow", ", ".join(sorted(verbs)).encode()))
         return await respond(send, status, body, *shared)
 
-    async def _request(
-        self, scope: Scope, receive: Receive, seen: Seen, is_open: Callable[[str], bool] = lambda _: False
-    ) -> Request:
-        """A request that may be answered; raises Forbidden and Unauthenticated."""
+    def _at_once(self, scope: Scope, seen: Seen) -> Caller | None:
+        """Who asks for something that may be asked for; None where that is to be asked. Raises Forbidden."""
         self._gate.pages.check_host(seen)
         if scope["method"] not in SAFE:
             self._gate.pages.check_change(seen, scope["method"])
-        peer, query = scope["client"][0] if scope["client"] else "", scope["query_string"]
-        if is_open(scope["path"]):
-            return Request(scope, receive, seen, owner("http", self._gate.address_of(peer, seen)))
-        known = self._callers.at_once("http", peer, seen, query)
-        return Request(scope, receive, seen, known or await self._callers.of(peer, seen, query))
+        return self._callers.at_once("http", _peer(scope), seen, scope["query_string"])
+
+    def _asked(self, scope: Scope, seen: Seen) -> Awaitable[Caller]:
+        """Whose the credentials are; raises Unauthenticated."""
+        return self._callers.of(_peer(scope), seen, scope["query_string"])
 
     async def _stream(self, endpoint: Streaming, scope: Scope, receive: Receive, reply: Reply, seen: Seen) -> None:
         """An endpoint that reads or writes a body of any length; what fails once the answer has begun cuts it off."""
         try:
-            request = await self._request(scope, receive, seen, endpoint.is_open)
+            caller = self._at_once(scope, seen)
+            if endpoint.is_open(scope["path"]):
+                caller = owner("http", self._gate.address_of(_peer(scope), seen))
+            request = Request(scope, receive, seen, caller or await self._asked(scope, seen))
             request.require_known()
             await endpoint.answer(request, reply)
         except BusError as error:
@@ -110,11 +115,10 @@ class Application:
                 raise
             await reply.fail(error, receive)
 
-    async def _result(self, endpoint: Endpoint, scope: Scope, receive: Receive, seen: Seen) -> bytes:
-        request = await self._request(scope, receive, seen)
-        if endpoint is self._jsonrpc:
-            return await endpoint(request)
-        return success(await endpoint(request))
+
+def _peer(scope: Scope) -> str:
+    """The address at the other end of the connection."""
+    return scope["client"][0] if scope["client"] else ""
 
 
 def _adding(send: Send, headers: tuple[Header, ...]) -> Send:

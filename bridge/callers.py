@@ -14,8 +14,9 @@ from bus.errors import BusError, Unauthenticated
 from bus.identity import NOBODY, OWNER, TRUSTED, Credential, Kind, Principal, Scheme
 from schemas.access import VERIFY
 
-from .auth import Gate, Seen
+from .auth import CREDENTIALS, Gate, Seen
 
+SHOWN = CREDENTIALS | {b"authorization"}  # headers that may hold credentials
 BEARER = b"bearer "
 TOKEN_ARGUMENTS = ("access_token", "token")
 KEPT = 1000  # callers without credentials that are remembered
@@ -75,7 +76,7 @@ class Callers:
 
     def at_once(self, transport: str, peer: str, seen: Seen, query: bytes) -> Caller | None:
         """Who asks without credentials; None where there are some."""
-        if credentials_of(seen, query):
+        if not (SHOWN.isdisjoint(seen) and b"token=" not in query) and credentials_of(seen, query):
             return None
         return self._by_address(transport, self._gate.address_of(peer, seen))
 

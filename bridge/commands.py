@@ -15,12 +15,13 @@ class Commands:
         self._caller = caller
         self._limit = limit
         self._waiting = 0
+        self._loop = asyncio.get_running_loop()
 
     async def run(self, method: str, params: bytes, actor: bytes, connection: int = 0) -> bytes:
         """The result as JSON; raises CallFailed with what the method answered, or Unavailable."""
         if self._waiting >= self._limit:
             raise Unavailable("Too many requests are waiting")
-        ended: asyncio.Future[tuple[bool, bytes]] = asyncio.get_running_loop().create_future()
+        ended: asyncio.Future[tuple[bool, bytes]] = self._loop.create_future()
 
         def answered(success: bool, body: bytes) -> None:
             if not ended.done():

@@ -91,14 +91,17 @@ def _calling(row: AnyMethod, commands: Commands) -> Endpoint:
     no_params = NO_OBJECTS if by_object else NO_PARAMS
     placed = next((stem(path) for path in (route.split(" ")[1] for route in row.http) if name and is_open(path)), "")
 
-    async def call(request: Request) -> bytes:
-        params = no_params
-        if not request.bare:
-            arguments = await request.arguments()
-            params = _encoded(arguments.objects() if by_object else arguments.named())
+    async def with_arguments(request: Request) -> bytes:
+        arguments = await request.arguments()
+        params = _encoded(arguments.objects() if by_object else arguments.named())
         if placed:
             params = _encoded({"path": request.path.removeprefix(placed)})
         return await commands.run(name or _named(request.path), params, request.actor)
+
+    def call(request: Request) -> Awaitable[bytes]:
+        if placed or not request.bare:
+            return with_arguments(request)
+        return commands.run(name or _named(request.path), no_params, request.actor)
 
     return call
 

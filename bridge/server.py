@@ -47,6 +47,7 @@ class Server:
         self._config = uvicorn.config.Config(
             cast(Any, app),
             ws=cast(type[asyncio.Protocol], websocket),
+            interface="asgi3",
             lifespan="off",
             log_config=None,
             log_level="critical",  # below it are a line per malformed request and tracebacks of vanished clients
