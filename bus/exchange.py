@@ -77,6 +77,13 @@ class Exchange:
 
     # Publishing
 
+    def heard(self, topic: str) -> bool:
+        """Whether anybody would get what is published on a topic."""
+        route = self._routes.get(topic) or self._add_route(topic)
+        if route.version != self._version:
+            self._refresh(route)
+        return bool(route.targets or route.links or route.grants)
+
     def publish(
         self, sender: Identity, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False, dup: bool = False
     ) -> bool:

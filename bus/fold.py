@@ -68,13 +68,13 @@ class Fold(ABC):
 
 def upcast(event: StoredEvent) -> StoredEvent:
     """The event as its newest version."""
+    if event.type not in UPCASTERS:
+        return event
     kind, data = event.type, dict(event.data)
     while kind in UPCASTERS:
         kind, change = UPCASTERS[kind]
         data = change(data)
-    if kind == event.type:
-        return event
-    return StoredEvent(event.seq, event.time, event.stream, kind, event.actor, data, event.append_id)
+    return event._replace(type=kind, data=data)
 
 
 def history(source: EventLog, streams: Iterable[str]) -> Iterator[StoredEvent]:
@@ -180,6 +180,7 @@ class Folds:
         self._snapshots = snapshots
         self._kinds = {kind.name: kind for kind in kinds}
         self._folds: dict[str, Fold] = {}
+        self._by_stream: dict[str, list[Fold]] = {}
         self._since: dict[str, int] = {}
         self._head: Position = START
 
@@ -196,6 +197,8 @@ class Folds:
             self._folds[name], at = self._snapshots.load(kind, first, head)
             self._since[name] = 0
             behind.setdefault(at, []).append(self._folds[name])
+            for stream in kind.streams:
+                self._by_stream.setdefault(stream, []).append(self._folds[name])
         for at, folds in behind.items():
             self._catch_up(folds, at, head)
         self._head = head
@@ -205,15 +208,12 @@ class Folds:
         for event in _events(self._source, streams, at):
             if event.seq > head:
                 return
-            self._take(event, folds)
+            self._take(event, [fold for fold in folds if event.stream in fold.streams])
 
-    def _take(self, event: StoredEvent, folds: Iterable[Fold]) -> list[Fold]:
-        """Applies an event; the folds that have taken it."""
-        found = [fold for fold in folds if event.stream in fold.streams]
-        for fold in found:
+    def _take(self, event: StoredEvent, folds: Iterable[Fold]) -> None:
+        for fold in folds:
             fold.apply(upcast(event))
             self._since[fold.name] += 1
-        return found
 
     def feed(self, events: Sequence[StoredEvent]) -> list[Fold]:
         """Applies committed events; the folds that have taken any."""
@@ -222,7 +222,9 @@ class Folds:
             if event.seq <= self._head or event.type == CHECKPOINT:
                 continue
             self._head = event.seq
-            changed |= {fold.name: fold for fold in self._take(event, self._folds.values())}
+            taking = self._by_stream.get(event.stream, ())
+            self._take(event, taking)
+            changed.update((fold.name, fold) for fold in taking)
         return list(changed.values())
 
     def due(self) -> list[str]:

@@ -202,7 +202,9 @@ class LogPublisher:
     def _committed(self, events: Sequence[StoredEvent]) -> None:
         changed = self._folds.feed(events)
         for event in events:
-            self._session.publish(self._topics.event(event.stream, event.type), dumps(shown(event)))
+            topic = self._topics.event(event.stream, event.type)
+            if self._session.heard(topic):
+                self._session.publish(topic, dumps(shown(event)))
         for fold in changed:
             if fold.published:
                 self._publish_fold(fold.name)

@@ -1,9 +1,8 @@
 """The form in which an event is stored: a checksummed record under its sequence number."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from struct import Struct
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 from uuid import UUID, SafeUUID
 from zlib import crc32
 
@@ -27,8 +26,7 @@ class DamagedRecord(Exception):
     """A stored record is not what was written."""
 
 
-@dataclass(frozen=True, slots=True)
-class NewEvent:
+class NewEvent(NamedTuple):
     """A fact to be stored; `type` is versioned (`print.started.1`), `data` must not be changed afterwards."""
 
     type: str
@@ -36,8 +34,7 @@ class NewEvent:
     actor: Mapping[str, JSON] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class StoredEvent:
+class StoredEvent(NamedTuple):
     """A fact of the log; `seq` gives the order, `time` (Unix, seconds) is only for showing."""
 
     seq: Position
@@ -101,33 +98,26 @@ def summary(item: Item) -> Summary:
     return Summary(seq, fields[0], fields[1], bytes.fromhex(fields[4]))
 
 
-# Replay decodes millions of records. The generated __init__ of a frozen dataclass and UUID's own cost more than the
-# JSON parser, and a call for each record a third of it: so both objects are filled through their slots, in one loop.
-_SLOTS: tuple[Any, ...] = tuple(getattr(StoredEvent, name).__set__ for name in StoredEvent.__slots__)
-_UUID_SLOTS: tuple[Any, ...] = tuple(UUID.__dict__[name].__set__ for name in ("int", "is_safe"))
+# What UUID's own __init__ does costs more than the JSON parser: replay decodes millions of records.
+_SET_INT, _SET_SAFE = (UUID.__dict__[name].__set__ for name in ("int", "is_safe"))
+
+
+def quick_uuid(number: int) -> UUID:
+    """The UUID with this number, of 128 bits."""
+    made = object.__new__(UUID)
+    _SET_INT(made, number)
+    _SET_SAFE(made, SafeUUID.unknown)
+    return made
 
 
 def decode(items: Iterable[Item]) -> list[StoredEvent]:
     """The events of stored records, in their order; DamagedRecord when one is not what was written."""
-    set_seq, set_time, set_stream, set_type, set_actor, set_data, set_id = _SLOTS
-    set_int, set_safe = _UUID_SLOTS
-    new, loads, unpack, unknown = object.__new__, orjson.loads, _HEADER.unpack_from, SafeUUID.unknown
+    loads, unpack, made = orjson.loads, _HEADER.unpack_from, StoredEvent._make
     events: list[StoredEvent] = []
     for key, record in items:
         seq, body = int.from_bytes(key, "big"), record[_HEADER_BYTES:]
         if len(record) < _HEADER_BYTES or unpack(record) != (RECORD_VERSION, len(body), crc32(body, seq & _CRC_MASK)):
             raise DamagedRecord(f"record {seq} is not what was written")
         time, stream, kind, actor, append_id, data = loads(body)
-        uid = new(UUID)
-        set_int(uid, int(append_id, 16))
-        set_safe(uid, unknown)
-        event = new(StoredEvent)
-        set_seq(event, seq)
-        set_time(event, time)
-        set_stream(event, stream)
-        set_type(event, kind)
-        set_actor(event, actor)
-        set_data(event, data)
-        set_id(event, uid)
-        events.append(event)
+        events.append(made((seq, time, stream, kind, actor, data, quick_uuid(int(append_id, 16)))))
     return events

@@ -135,7 +135,7 @@ def export(data_dir: Path) -> Iterator[bytes]:
     """The log as JSON lines, a header and then the events: a backup, since LMDB files fit one kind of machine."""
     events = read(data_dir)
     header = {"format": EXPORT_FORMAT, "epoch": str(read_epoch(log_directory(data_dir)))}
-    return chain([orjson.dumps(header) + b"\n"], (orjson.dumps(event) + b"\n" for event in events))
+    return chain([orjson.dumps(header) + b"\n"], (orjson.dumps(event._asdict()) + b"\n" for event in events))
 
 
 def import_(data_dir: Path, lines: Iterable[bytes], *, segment_bytes: int = SEGMENT_BYTES) -> int:

@@ -96,6 +96,10 @@ class LocalSession:
         if not self._exchange.publish(self.identity, topic, payload, qos=qos, retain=retain):
             raise PermissionError(f"{self.identity.client_id} may not publish on {topic}")
 
+    def heard(self, topic: str) -> bool:
+        """Whether anybody would get what is published on a topic, so that it is worth making."""
+        return self._exchange.heard(topic)
+
     def close(self) -> None:
         """Unsubscribe from everything and drop what is in the inbox."""
         if self._closed:

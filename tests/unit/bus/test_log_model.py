@@ -37,7 +37,12 @@ appends = st.builds(
     Append,
     stream=st.sampled_from([*STREAMS, "No"]),
     events=st.lists(
-        st.builds(NewEvent, st.sampled_from(["a.1", "b.1"]), st.builds(dict, text=st.sampled_from(["", "x" * 3000]))),
+        st.builds(
+            NewEvent,
+            st.sampled_from(["a.1", "b.1"]),
+            st.builds(dict, text=st.sampled_from(["", "x" * 3000])),
+            st.none(),
+        ),
         max_size=3,
     ),
     append_id=st.builds(UUID, int=st.integers(0, 40)),
