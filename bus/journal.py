@@ -18,16 +18,23 @@ from uuid import UUID
 
 from .errors import BusError, Unavailable
 from .log import START, Append, EventLog, Excerpt, NewEvent, Position, StoredEvent, excerpt
+from .log_record import quick_uuid
 
 BATCH: Final = 512
 """Appends committed in one transaction."""
 WAITING_BOUND: Final = 16384
 """Durable appends that may wait; further ones fail with Unavailable."""
+GATHER_SECONDS: Final = 0.002
+"""How long appends that have waited for a commit may wait for company."""
+MISSES: Final = 8
+"""After so many useless waits for company, only one commit in 256 waits for it."""
 LAZY_BOUND: Final = 4096
 """Lazy appends that may wait; at the bound the oldest is dropped and counted."""
 LAZY_SHARE: Final = BATCH // 2
 LAZY_SECONDS: Final = 5.0
 IDS_AT_ONCE: Final = 256
+VERSION_MASK, VERSION_4 = 0xF000 << 64 | 0xC000 << 48, 0x4000 << 64 | 0x8000 << 48
+"""Of a UUID's 128 bits: those that say that it is random (RFC 9562 section 5.4), and their value."""
 
 Listener = Callable[[Sequence[StoredEvent]], None]
 Entry = tuple[Append, "asyncio.Future[Position] | None"]
@@ -67,6 +74,10 @@ class Journal:
         self._ids = _random_ids()
         self._busy = self._scheduled = self._closing = False
         self._timer: asyncio.TimerHandle | None = None
+        self._gathering: asyncio.TimerHandle | None = None
+        self._expected = 0
+        """Durable appends from which on gathering is over."""
+        self._enough = self._misses = self._skipped = 0
         self._idle = asyncio.Event()
 
     async def __aenter__(self) -> Self:
@@ -161,10 +172,26 @@ class Journal:
         return await future
 
     def _schedule(self) -> None:
-        if not self._scheduled and not self._busy:
-            self._scheduled = True
-            # a turn later than now: by then a command's own facts have joined its record, and share its commit
-            self._loop.call_soon(self._loop.call_soon, self._flush)
+        if self._scheduled or self._busy or (self._gathering is not None and len(self._waiting) < self._expected):
+            return
+        self._scheduled = True
+        # a turn later than now: by then a command's own facts have joined its record, and share its commit
+        self._loop.call_soon(self._loop.call_soon, self._flush)
+
+    def _gather(self, answered: int) -> None:
+        """Let what waits wait for those whom a commit has answered, and who often have something to add at once.
+
+        Otherwise clients that began in the middle of a commit would never share one with the others. The more often
+        too few came, the longer it is not tried again.
+        """
+        if self._skipped < 2**self._misses - 1:
+            self._skipped += 1
+            return self._flush()
+        self._skipped = 0
+        self._expected = min(len(self._waiting) + answered, BATCH)
+        self._enough = len(self._waiting) + answered // 2
+        self._gathering = self._loop.call_later(GATHER_SECONDS, self._flush)
+        return self._schedule()
 
     def _start_timer(self) -> None:
         if self._timer is None and not self._closing:
@@ -173,6 +200,10 @@ class Journal:
     def _flush(self) -> None:
         """Hand the writer what waits, if it has nothing to do."""
         self._scheduled = False
+        if self._gathering is not None:
+            self._gathering.cancel()
+            self._gathering = None
+            self._misses = 0 if len(self._waiting) >= self._enough else min(self._misses + 1, MISSES)
         if self._busy:
             return
         batch = self._batch()
@@ -209,8 +240,10 @@ class Journal:
             else:
                 future.set_result(result)
         self._put_back(again)
-        if self._waiting or (self._closing and self._lazy):
+        if self._closing and (self._waiting or self._lazy):
             self._flush()
+        elif self._waiting:
+            self._gather(sum(future is not None for _, future in batch))
         self._idle.set()
 
     def _put_back(self, appends: list[Append]) -> None:
@@ -285,7 +318,7 @@ def _random_ids() -> Iterator[UUID]:
     while True:
         block = os.urandom(IDS_AT_ONCE * 16)
         for at in range(0, len(block), 16):
-            yield UUID(bytes=block[at : at + 16], version=4)
+            yield quick_uuid(int.from_bytes(block[at : at + 16], "big") & ~VERSION_MASK | VERSION_4)
 
 
 def _resolve(future: "asyncio.Future[Position]", first: Position) -> None:

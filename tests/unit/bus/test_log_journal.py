@@ -25,10 +25,12 @@ class GatedLog(MemoryLog):
         super().__init__()
         self.gate = threading.Event()
         self.gate.set()
+        self.begun = threading.Event()
         self.sizes: list[int] = []
         self.threads: set[str] = set()
 
     def commit(self, appends: Sequence[Append], stored: list[StoredEvent] | None = None) -> list[int | BusError]:
+        self.begun.set()
         self.gate.wait()
         self.sizes.append(len(appends))
         self.threads.add(threading.current_thread().name)
@@ -75,6 +77,44 @@ def test_what_waits_at_once_shares_a_transaction(run: Run[Any]) -> None:
         return log.sizes
 
     assert run(scenario()) == [BATCH, 100]
+
+
+async def out_of_step(log: GatedLog, journal: Journal, appends: int) -> None:
+    """Two who append one event after the other, the second of whom begins while the first one's is committed."""
+
+    async def client() -> None:
+        for _ in range(appends):
+            await journal.append("jobs", [EVENT])
+
+    log.gate.clear()
+    first = asyncio.create_task(client())
+    await asyncio.to_thread(log.begun.wait)
+    second = asyncio.create_task(client())
+    await asyncio.sleep(0.01)
+    log.gate.set()
+    await asyncio.gather(first, second)
+
+
+def test_clients_out_of_step_come_to_share_transactions(run: Run[Any]) -> None:
+    async def scenario() -> list[int]:
+        log = GatedLog()
+        async with Journal(log) as journal:
+            await out_of_step(log, journal, 100)
+        return log.sizes
+
+    sizes = run(scenario())
+    assert sum(sizes) == 200
+    assert sizes.count(2) > 50
+
+
+def test_nobody_waits_long_for_company_that_does_not_come(run: Run[Any]) -> None:
+    async def scenario() -> list[int]:
+        log = GatedLog()
+        async with Journal(log) as journal, asyncio.timeout(1):
+            await out_of_step(log, journal, 1)
+        return log.sizes
+
+    assert run(scenario()) == [1, 1]
 
 
 def test_listeners_hear_events_in_sequence_before_the_appender_goes_on(run: Run[Any]) -> None:
