@@ -45,16 +45,16 @@ class Actor:
     client: str
     kind: Kind = Kind.OWNER
     address: str = ""  # of a client that is not called by it
+    principal: Principal = field(init=False, compare=False, repr=False)  # who that is to the rules
+
+    def __post_init__(self) -> None:
+        named = self.kind in (Kind.USER, Kind.KEY)
+        object.__setattr__(self, "principal", _principal(self.kind, self.user if named else None))
 
     @property
     def source(self) -> str:
         """The address that a login comes from."""
         return self.address or self.client
-
-    @property
-    def principal(self) -> Principal:
-        """Who that is to the rules."""
-        return _principal(self.kind, self.user if self.kind in (Kind.USER, Kind.KEY) else None)
 
     @classmethod
     def from_dict(cls, said: Mapping[str, Any]) -> "Actor":
@@ -71,12 +71,14 @@ class Actor:
         return {**self.as_dict(), "kind": self.kind}
 
 
+_principal = lru_cache(KEPT_ACTORS)(Principal)
+
+
 @lru_cache(KEPT_ACTORS)
 def _actor(user: str | None, transport: str, client: str, kind: str) -> Actor:
     return Actor(user, transport, client, Kind(kind))
 
 
-_principal = lru_cache(KEPT_ACTORS)(Principal)
 SYSTEM = Actor(None, "bus", "printbus")
 
 
@@ -331,6 +333,32 @@ class Agent:
     def notify(self, what: Notification, params: list[Any] | None = None) -> None:
         """Broadcasts a notification to all clients."""
         self.bus.publish(self.bus.topics.notify(what.name), notification(what.name, params))
+
+
+def after(work: Awaitable[Any], make: Callable[[], T]) -> Awaitable[T]:
+    """What `make` gives once something is done; where that is a future, no task has to wait for it."""
+    if not isinstance(work, asyncio.Future):
+        return _after(work, make)
+    answer: asyncio.Future[T] = work.get_loop().create_future()
+
+    def done(ended: "asyncio.Future[Any]") -> None:
+        if answer.done():  # nobody waits for it any more
+            return
+        try:
+            ended.result()
+            answer.set_result(make())
+        except asyncio.CancelledError:
+            answer.cancel()
+        except Exception as error:
+            answer.set_exception(error)
+
+    work.add_done_callback(done)
+    return answer
+
+
+async def _after(work: Awaitable[Any], make: Callable[[], T]) -> T:
+    await work
+    return make()
 
 
 async def _guarded(work: Awaitable[Any], name: str) -> Any:

@@ -47,9 +47,13 @@ class GcodeFiles:
 
     async def missing(self, paths: Sequence[str]) -> list[str]:
         """Those that are not there, not even as the filestore says when asked; raises BusError."""
-        if not self._known or not all(map(self.has, paths)):
+        if not self.has_all(paths):
             await self.learn()
         return [path for path in paths if not self.has(path)]
+
+    def has_all(self, paths: Sequence[str]) -> bool:
+        """Whether all are there, as far as is known here."""
+        return self._known and all(map(self.has, paths))
 
     def has(self, path: str, modified: float | None = None) -> bool:
         """Whether a file is there, as it was at a time if that is known."""

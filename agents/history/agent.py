@@ -2,12 +2,12 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Iterable, Iterator, Sequence
 from uuid import uuid4
 
 from pydantic import ValidationError
 
-from bus.agent import Actor, Agent, Bus, Call, Host, Raw, Settings, implements
+from bus.agent import Actor, Agent, Bus, Call, Host, Raw, Settings, after, implements
 from bus.envelope import dumps, loads
 from bus.errors import BusError, InvalidParams, NotFound, TooLarge
 from bus.gcode_files import GcodeFiles
@@ -190,14 +190,13 @@ class History(Agent):
     # -- what is changed
 
     @implements(history.RESET_TOTALS)
-    async def reset_totals(self, params: NoParams, call: Call) -> Raw:
+    def reset_totals(self, params: NoParams, call: Call) -> Awaitable[Raw]:
         """Answers what they were."""
         if self._jobs.open is not None:
             raise InvalidParams("Totals cannot be reset while something is printed")
         last = self._jobs.totals
-        answer = {"last_totals": last.job_totals(), "last_auxiliary_totals": last.auxiliary_totals()}
-        await self._append(RESET, {"totals": None}, call.actor)
-        return Raw(dumps(answer))
+        answer = Raw(dumps({"last_totals": last.job_totals(), "last_auxiliary_totals": last.auxiliary_totals()}))
+        return after(self._append(RESET, {"totals": None}, call.actor), lambda: answer)
 
     @implements(history.DELETE_JOB)
     async def delete_job(self, params: history.DeleteParams, call: Call) -> Raw:
@@ -212,8 +211,8 @@ class History(Agent):
             await self._append(DELETED, {"jobs": None if params.all else [*ids]}, call.actor)
         return Raw(dumps({"deleted_jobs": [job_id(each) for each in ids]}))
 
-    async def _append(self, kind: str, data: dict[str, JSON], actor: Actor) -> None:
-        await self.bus.append(STREAM, [NewEvent(kind, data, actor.as_dict())])
+    def _append(self, kind: str, data: dict[str, JSON], actor: Actor) -> "asyncio.Future[int]":
+        return self.bus.append(STREAM, [NewEvent(kind, data, actor.as_dict())])
 
     def _row(self, uid: str) -> int:
         number = number_of(uid)

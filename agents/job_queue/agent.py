@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
+from collections.abc import Awaitable
 
-from bus.agent import Agent, Bus, Call, Host, Raw, implements
+from bus.agent import Agent, Bus, Call, Host, Raw, after, implements
 from bus.clock import SYSTEM, Clock
 from bus.envelope import dumps, loads
 from bus.errors import BusError, InvalidParams
@@ -121,11 +122,14 @@ class JobQueue(Agent):
         return self._status()
 
     @implements(job_queue.ADD)
-    async def post_job(self, params: job_queue.AddParams, call: Call) -> Raw:
+    def post_job(self, params: job_queue.AddParams, call: Call) -> Awaitable[Raw]:
         """All of them or none."""
-        await self._jobs.post(params.filenames, call.actor.as_dict(), reset=params.reset)
-        call.then.append(lambda: self._announce("jobs_added"))
-        return self._status()
+
+        def answer() -> Raw:
+            call.then.append(lambda: self._announce("jobs_added"))
+            return self._status()
+
+        return after(self._jobs.post(params.filenames, call.actor.as_dict(), reset=params.reset), answer)
 
     @implements(job_queue.DELETE)
     async def delete_job(self, params: job_queue.DeleteParams, call: Call) -> Raw:

@@ -63,18 +63,22 @@ class Jobs:
 
     async def checked(self, filenames: Sequence[str]) -> list[str]:
         """The names without a leading slash; raises InvalidParams unless there is a file of each."""
-        names = [name.lstrip("/") for name in filenames]
-        if not names:
-            raise InvalidParams("No files were named")
+        names = _named(filenames)
         for name in await self.missing(names):
             raise InvalidParams(f"There is no gcode file {name}")
         return names
 
-    async def post(self, filenames: Sequence[str], by: By, *, reset: bool) -> None:
+    def post(self, filenames: Sequence[str], by: By, *, reset: bool) -> Awaitable[int]:
         """Adds files, all or none; with `reset` to an empty queue."""
+        names = _named(filenames)
+        if self._turn.locked() or not self._files.has_all(names):
+            return self._post_in_turn(names, by, reset=reset)
+        return self._add(names, by, reset=reset)
+
+    async def _post_in_turn(self, names: Sequence[str], by: By, *, reset: bool) -> int:
         async with self._turn:
-            done = self._add(await self.checked(filenames), by, reset=reset)
-        await done
+            done = self._add(await self.checked(names), by, reset=reset)
+        return await done
 
     async def add(self, names: Sequence[str], by: By, also: Fact) -> None:
         """Adds files together with another fact."""
@@ -101,7 +105,7 @@ class Jobs:
             done = self._change([(JUMPED, {"job_id": job_id})], by)
         await done
 
-    def append(self, *facts: Fact, by: By = None) -> Awaitable[int]:
+    def append(self, *facts: Fact, by: By = None) -> "asyncio.Future[int]":
         """Puts facts into the log; they show in what waits when it has them."""
         return self._bus.append(STREAM, [NewEvent(kind, data, by) for kind, data in facts])
 
@@ -109,7 +113,9 @@ class Jobs:
         """What waits once the log has everything."""
         return {*self._waiting.jobs, *self._coming} - self._going
 
-    def _add(self, names: Sequence[str], by: By, *, reset: bool = False, also: Sequence[Fact] = ()) -> Awaitable[None]:
+    def _add(
+        self, names: Sequence[str], by: By, *, reset: bool = False, also: Sequence[Fact] = ()
+    ) -> "asyncio.Future[int]":
         known = self._known()
         if len(names) + (0 if reset else len(known)) > job_queue.MAX_JOBS:
             raise Conflict(f"The queue would have more than {job_queue.MAX_JOBS} jobs")
@@ -122,15 +128,23 @@ class Jobs:
 
     def _change(
         self, facts: Sequence[Fact], by: By, coming: Collection[str] = (), going: Collection[str] = ()
-    ) -> Awaitable[None]:
+    ) -> "asyncio.Future[int]":
         """Appends at once; what comes back ends when that is durable."""
         self._coming.update(coming)
         self._going.update(going)
-        return self._settled(self.append(*facts, by=by), coming, going)
 
-    async def _settled(self, done: Awaitable[int], coming: Collection[str], going: Collection[str]) -> None:
-        try:
-            await done
-        finally:
+        def settled(_: "asyncio.Future[int]") -> None:
             self._coming.difference_update(coming)
             self._going.difference_update(going)
+
+        done = self.append(*facts, by=by)
+        done.add_done_callback(settled)
+        return done
+
+
+def _named(filenames: Sequence[str]) -> list[str]:
+    """The names without a leading slash; raises InvalidParams where there is none."""
+    names = [name.lstrip("/") for name in filenames]
+    if not names:
+        raise InvalidParams("No files were named")
+    return names
