@@ -4,19 +4,21 @@ import asyncio
 from typing import Any
 
 import orjson
-from starlette.types import Receive, Send
+from starlette.types import Message, Receive, Send
 
 from bus.errors import BusError, to_http
 
 DRAIN_SECONDS = 5.0  # for a client that goes on sending a body that was refused
 DRAIN_BYTES = 64 << 20
 
+Header = tuple[bytes, bytes]
+
 JSON = (b"content-type", b"application/json; charset=UTF-8")
 CLOSE = (b"connection", b"close")
 HTML = (b"content-type", b"text/html; charset=UTF-8")
 
 
-def success(result: bytes) -> bytes:
+def wrapped(result: bytes) -> bytes:
     """The body that carries a result, which is JSON already."""
     return b'{"result":%b}' % result
 
@@ -30,27 +32,37 @@ def failure(error: BusError) -> tuple[int, bytes]:
     return status, orjson.dumps({"error": shown})
 
 
-async def respond(
-    send: Send, status: int, body: bytes, *extra: tuple[bytes, bytes], kind: tuple[bytes, bytes] = JSON
-) -> None:
+def headers_of(body: bytes, *extra: Header, kind: Header = JSON) -> list[Header]:
+    """The headers of a whole answer."""
+    return [kind, (b"content-length", b"%d" % len(body)), *extra]
+
+
+def messages(status: int, headers: list[Header], body: bytes) -> tuple[Message, Message]:
+    """A whole answer, as ASGI has it."""
+    return (
+        {"type": "http.response.start", "status": status, "headers": headers},
+        {"type": "http.response.body", "body": body},
+    )
+
+
+async def respond(send: Send, status: int, body: bytes, *extra: Header, kind: Header = JSON) -> None:
     """Sends a whole answer."""
-    headers = [kind, (b"content-length", b"%d" % len(body)), *extra]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    for message in messages(status, headers_of(body, *extra, kind=kind), body):
+        await send(message)
 
 
-async def preflight(send: Send, *headers: tuple[bytes, bytes]) -> None:
+async def preflight(send: Send, *headers: Header) -> None:
     """Tells a browser that a page may send the request it asks about."""
     await send({"type": "http.response.start", "status": 204, "headers": list(headers)})
     await send({"type": "http.response.body", "body": b""})
 
 
-async def respond_early(send: Send, receive: Receive, status: int, body: bytes, *extra: tuple[bytes, bytes]) -> None:
+async def respond_early(send: Send, receive: Receive, status: int, body: bytes, *extra: Header) -> None:
     """Answers before the request's body has been read, and throws a part of that away.
 
     Closing with unread bytes would reset the connection, and the client would not see the answer.
     """
-    headers = [JSON, (b"content-length", b"%d" % len(body)), CLOSE, *extra]
+    headers = headers_of(body, CLOSE, *extra)
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body, "more_body": True})
     try:

@@ -76,7 +76,7 @@ class Bridge:
         OctoPrint(commands, settings).add_to(routes)
         jsonrpc = JsonRpc(self._clients, settings.max_requests)
         pages = Late(partial(_pages, settings, self._gate, callers, commands))
-        self._app = Application(routes, self._gate, callers, jsonrpc, pages, settings.prefix)
+        self._app = Application(routes, self._gate, callers, commands, jsonrpc, pages, settings.prefix)
         self._settings = settings
         self._certificate = certificate(settings, data)
         self._servers: list[Server] = []

@@ -8,10 +8,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from bus.errors import BusError, Internal, MethodNotAllowed
 from bus.web_pages import SAFE
 
-from .answers import HTML, JSON, failure, preflight, respond, respond_early, success
-from .auth import Gate, Seen, watched
+from .answers import HTML, JSON, Header, failure, headers_of, preflight, respond, respond_early, wrapped
+from .auth import Gate, Seen, has_body, watched
 from .callers import Caller, Callers, owner
-from .cors import NOT_KEPT, SAFE_ANSWER, Header, permission, sharing
+from .commands import Commands, call_failed
+from .cors import NOT_KEPT, SAFE_ANSWER, permission, sharing
 from .replies import Reply
 from .requests import Request
 from .routes import Routes, Streaming, Verbs
@@ -22,6 +23,7 @@ TOO_LARGE = 413
 NO_SUCH_VERB = 405
 NOWHERE = "//"  # a path that no route has
 
+Answer = Callable[[int, list[Header], bytes], None]  # status, headers, body
 JsonRpc = Callable[[Request], Awaitable[bytes]]
 
 
@@ -36,9 +38,17 @@ class Application:
     """
 
     def __init__(
-        self, routes: Routes, gate: Gate, callers: Callers, jsonrpc: JsonRpc, rest: ASGIApp, prefix: str = ""
+        self,
+        routes: Routes,
+        gate: Gate,
+        callers: Callers,
+        commands: Commands,
+        jsonrpc: JsonRpc,
+        rest: ASGIApp,
+        prefix: str = "",
     ) -> None:
         self._routes = routes
+        self._commands = commands
         self._gate = gate
         self._callers = callers
         self._jsonrpc = jsonrpc
@@ -60,6 +70,31 @@ class Application:
         extra = (*SAFE_ANSWER, *shared) if shared else SAFE_ANSWER
         return self._answer(verbs, scope, receive, send, seen, extra)
 
+    def direct(self, scope: Scope, answer: Answer) -> bool:
+        """Whether a request is nothing but a call, whose outcome `answer` gets; all others are for `__call__`."""
+        path = _below(self._prefix, scope["path"]) if self._prefix else scope["path"]
+        plain = self._routes.plain.get(path)
+        if plain is None or scope["method"] != "GET" or scope["query_string"]:
+            return False
+        seen = watched(scope["headers"])
+        extra = (*SAFE_ANSWER, *sharing(self._gate.pages, seen))
+
+        def answered(success: bool, body: bytes) -> None:
+            if success:
+                body = wrapped(body)
+                return answer(200, headers_of(body, NOT_KEPT, *extra), body)
+            status, body = failure(call_failed(body))
+            return answer(status, headers_of(body, *extra), body)
+
+        try:
+            caller = None if has_body(seen) else self._at_once(scope, seen)
+            if caller is None or not caller.known:
+                return False
+            self._commands.start(plain.method, plain.params, caller.actor, answered)
+        except Exception:
+            return False  # `__call__` comes to the same, and says so
+        return True
+
     async def _answer(
         self, verbs: Verbs, scope: Scope, receive: Receive, send: Send, seen: Seen, shared: tuple[Header, ...]
     ) -> None:
@@ -72,7 +107,7 @@ class Application:
             caller = self._at_once(scope, seen) or await self._asked(scope, seen)
             body = await endpoint(Request(scope, receive, seen, caller))
             if endpoint is not self._jsonrpc:
-                body = success(body)
+                body = wrapped(body)
             kind = JSON if body else HTML  # the reference server's type for an empty answer
             return await respond(send, 200, body, NOT_KEPT, *shared, kind=kind)
         except Interrupted:

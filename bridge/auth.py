@@ -27,6 +27,11 @@ def watched(headers: list[tuple[bytes, bytes]]) -> Seen:
     return found
 
 
+def has_body(seen: Seen) -> bool:
+    """Whether a request says that a body comes with it."""
+    return b"content-length" in seen or b"transfer-encoding" in seen
+
+
 class Gate:
     """The decisions for one set of settings; `pages` has those about web pages and host names."""
 

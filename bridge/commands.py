@@ -4,7 +4,7 @@ import asyncio
 
 import orjson
 
-from bus.calls import Caller, CallFailed
+from bus.calls import Answered, Caller, CallFailed
 from bus.errors import Forbidden, Unavailable
 
 
@@ -17,28 +17,42 @@ class Commands:
         self._waiting = 0
         self._loop = asyncio.get_running_loop()
 
-    async def run(self, method: str, params: bytes, actor: bytes, connection: int = 0) -> bytes:
-        """The result as JSON; raises CallFailed with what the method answered, or Unavailable."""
+    def start(self, method: str, params: bytes, actor: bytes, answered: Answered, connection: int = 0) -> int:
+        """Calls; `answered` gets the answer as JSON. Raises Unavailable and Forbidden."""
         if self._waiting >= self._limit:
             raise Unavailable("Too many requests are waiting")
+
+        def ended(success: bool, body: bytes) -> None:
+            self._waiting -= 1
+            answered(success, body)
+
+        try:
+            number = self._caller.start(method, params, actor, ended, connection=connection)
+        except PermissionError:
+            raise Forbidden("Not allowed here") from None
+        self._waiting += 1
+        return number
+
+    async def run(self, method: str, params: bytes, actor: bytes, connection: int = 0) -> bytes:
+        """The result as JSON; raises CallFailed with what the method answered, Unavailable and Forbidden."""
         ended: asyncio.Future[tuple[bool, bytes]] = self._loop.create_future()
 
         def answered(success: bool, body: bytes) -> None:
             if not ended.done():
                 ended.set_result((success, body))
 
-        try:
-            number = self._caller.start(method, params, actor, answered, connection=connection)
-        except PermissionError:
-            raise Forbidden("Not allowed here") from None
-        self._waiting += 1
+        number = self.start(method, params, actor, answered, connection)
         try:
             success, body = await ended
         except asyncio.CancelledError:
-            self._caller.forget(number)
+            if self._caller.forget(number):
+                self._waiting -= 1
             raise
-        finally:
-            self._waiting -= 1
         if success:
             return body
-        raise CallFailed(orjson.loads(body))
+        raise call_failed(body)
+
+
+def call_failed(body: bytes) -> CallFailed:
+    """The error that a method has answered with."""
+    return CallFailed(orjson.loads(body))

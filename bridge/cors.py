@@ -2,9 +2,8 @@
 
 from bus.web_pages import WebPages
 
+from .answers import Header
 from .auth import Seen
-
-Header = tuple[bytes, bytes]
 
 SAFE_ANSWER: tuple[Header, ...] = ((b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer"))
 NOT_KEPT: Header = (b"cache-control", b"no-store")  # answers are as old as their request, and some hold tokens

@@ -4,8 +4,7 @@ from starlette.types import Receive, Send
 
 from bus.errors import BusError
 
-from .answers import JSON, failure, respond, respond_early
-from .cors import Header
+from .answers import JSON, Header, failure, respond, respond_early
 
 
 class Reply:

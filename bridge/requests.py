@@ -9,7 +9,7 @@ from bus.envelope import MAX_REQUEST
 from bus.errors import InvalidParams, TooLarge, Unauthenticated
 
 from .arguments import Arguments
-from .auth import Seen
+from .auth import Seen, has_body
 from .callers import Caller
 
 BODY_SECONDS = 30.0  # for a whole body to arrive
@@ -77,8 +77,7 @@ class Request:
     @property
     def bare(self) -> bool:
         """Whether neither query nor body came along."""
-        seen = self.seen
-        return not self._scope["query_string"] and b"content-length" not in seen and b"transfer-encoding" not in seen
+        return not (self._scope["query_string"] or has_body(self.seen))
 
     async def arguments(self) -> Arguments:
         """Query and body; raises TooLarge and InvalidParams."""

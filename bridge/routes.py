@@ -33,12 +33,21 @@ class Streaming(NamedTuple):
 Verbs = dict[str, Endpoint | Streaming]
 
 
+class Plain(NamedTuple):
+    """A row that changes nothing, asked for without arguments: no more than a call."""
+
+    method: str
+    params: bytes
+
+
 class Routes:
     """Endpoints by path and verb; a path of the table that ends in a `{place}` stands for all that begin alike."""
 
     def __init__(self) -> None:
         self._exact: dict[str, Verbs] = {}
         self._open: dict[str, Verbs] = {}
+        self.plain: dict[str, Plain] = {}
+        """GET of rows that are no more than a call where nothing comes along, by path."""
 
     def add(self, verb: str, path: str, endpoint: Endpoint | Streaming) -> None:
         """Adds one."""
@@ -67,7 +76,18 @@ def routes_of(
         for route in row.http:
             verb, path = route.split(" ", 1)
             found.add(verb, path, endpoint)
+            if verb == "GET" and not is_open(path) and _is_plain(row):
+                found.plain[path] = Plain(row.name, _nothing(row))
     return found
+
+
+def _is_plain(row: AnyMethod) -> bool:
+    return row.needs is not Permission.OPEN and not (row.flags.changes or row.flags.connection)
+
+
+def _nothing(row: AnyMethod) -> bytes:
+    """The params of a request without any."""
+    return NO_OBJECTS if row.flags.arguments is Arguments.OBJECTS else NO_PARAMS
 
 
 def _encoded(params: Params) -> bytes:
@@ -88,7 +108,7 @@ def _guarded(endpoint: Endpoint, check: Callable[[Request], None]) -> Endpoint:
 def _calling(row: AnyMethod, commands: Commands) -> Endpoint:
     by_object = row.flags.arguments is Arguments.OBJECTS
     name = "" if is_open(row.name) else row.name
-    no_params = NO_OBJECTS if by_object else NO_PARAMS
+    no_params = _nothing(row)
     placed = next((stem(path) for path in (route.split(" ")[1] for route in row.http) if name and is_open(path)), "")
 
     async def with_arguments(request: Request) -> bytes:

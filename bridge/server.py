@@ -20,6 +20,7 @@ import uvicorn.config  # noqa: E402
 import uvicorn.server  # noqa: E402
 
 from .crowd import Crowd, is_idle  # noqa: E402
+from .direct import answering  # noqa: E402
 
 if not hasattr(sys.modules[_COMMAND_LINE], "__file__"):
     del sys.modules[_COMMAND_LINE]  # whoever wants it gets the real one
@@ -81,7 +82,7 @@ class Server:
         assert self._socket is not None, "bind first"  # noqa: S101
         # The steps of `Server.serve` without its signal handlers: signals belong to the program.
         self._config.load()
-        self._config.http_protocol_class = self._crowd.counted(self._config.http_protocol_class)
+        self._config.http_protocol_class = self._crowd.counted(answering(self._config.http_protocol_class))
         self._config.ssl = self._tls
         self._server = uvicorn.server.Server(self._config)
         self._server.lifespan = self._config.lifespan_class(self._config)

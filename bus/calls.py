@@ -85,9 +85,9 @@ class Caller:
             raise
         return number
 
-    def forget(self, number: int) -> None:
-        """Drops interest in an answer."""
-        self._waiting.pop(number, None)
+    def forget(self, number: int) -> bool:
+        """Drops interest in an answer; whether it was still to come."""
+        return self._waiting.pop(number, None) is not None
 
     async def call(self, method: str, params: Any = None, *, actor: bytes = NULL) -> Any:
         """The parsed result of a method; raises CallFailed."""
