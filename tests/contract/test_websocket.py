@@ -56,6 +56,24 @@ def test_connections_are_announced_with_their_number(run: Run[None]) -> None:
     run(main())
 
 
+def test_what_is_told_at_once_arrives_in_order_also_right_before_the_end(run: Run[None]) -> None:
+    """Frames of one turn of the loop leave together, whatever their size."""
+
+    async def main() -> None:
+        async with running() as behind, websocket(behind.port) as client:
+            await client.call("server.info")
+            texts = [str(number) * (30_000 if number % 3 == 0 else 10) for number in range(20)]
+            for text in texts:
+                said = orjson.dumps({"jsonrpc": "2.0", "method": "notify_gcode_response", "params": [text]})
+                behind.wire.publish(behind.topics.notify("notify_gcode_response"), said)
+            assert [(await client.receive())["params"][0] for _ in texts] == texts
+            client.raw(masked(9, b"1") + masked(9, b"2") + masked(8, b"\x03\xe8"))
+            assert [await client.frame() for _ in range(3)] == [(10, b"1"), (10, b"2"), (8, b"\x03\xe8")]
+            assert await client.rest() == b""
+
+    run(main())
+
+
 @pytest.mark.parametrize(
     ("raw", "answer"),
     [
