@@ -192,5 +192,5 @@ def add_files(routes: Routes, transfers: Transfers, prefix: str) -> None:
     routes.add("POST", "/api/files/local", octoprint)
     for verb in ("GET", "HEAD"):
         routes.add(verb, "/server/files/{root}/{filename}", download)
-        for log in LOGS:
-            routes.add(verb, f"/server/files/{log}", download)
+        for path in LOGS.values():
+            routes.add(verb, path, download)

@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Final, Self, TypeVar
 from uuid import UUID
 
+from .company import Company
 from .errors import BusError, Unavailable
 from .log import START, Append, EventLog, Excerpt, NewEvent, Position, StoredEvent, excerpt
 from .log_record import quick_uuid
@@ -26,8 +27,6 @@ WAITING_BOUND: Final = 16384
 """Durable appends that may wait; further ones fail with Unavailable."""
 GATHER_SECONDS: Final = 0.002
 """How long appends that have waited for a commit may wait for company."""
-MISSES: Final = 8
-"""After so many useless waits for company, only one commit in 256 waits for it."""
 LAZY_BOUND: Final = 4096
 """Lazy appends that may wait; at the bound the oldest is dropped and counted."""
 LAZY_SHARE: Final = BATCH // 2
@@ -75,9 +74,7 @@ class Journal:
         self._busy = self._scheduled = self._closing = False
         self._timer: asyncio.TimerHandle | None = None
         self._gathering: asyncio.TimerHandle | None = None
-        self._expected = 0
-        """Durable appends from which on gathering is over."""
-        self._enough = self._misses = self._skipped = 0
+        self._company = Company()
         self._idle = asyncio.Event()
 
     async def __aenter__(self) -> Self:
@@ -172,26 +169,12 @@ class Journal:
         return await future
 
     def _schedule(self) -> None:
-        if self._scheduled or self._busy or (self._gathering is not None and len(self._waiting) < self._expected):
+        wanted = 0 if self._gathering is None else min(self._company.expected, BATCH)
+        if self._scheduled or self._busy or len(self._waiting) < wanted:
             return
         self._scheduled = True
         # a turn later than now: by then a command's own facts have joined its record, and share its commit
         self._loop.call_soon(self._loop.call_soon, self._flush)
-
-    def _gather(self, answered: int) -> None:
-        """Let what waits wait for those whom a commit has answered, and who often have something to add at once.
-
-        Otherwise clients that began in the middle of a commit would never share one with the others. The more often
-        too few came, the longer it is not tried again.
-        """
-        if self._skipped < 2**self._misses - 1:
-            self._skipped += 1
-            return self._flush()
-        self._skipped = 0
-        self._expected = min(len(self._waiting) + answered, BATCH)
-        self._enough = len(self._waiting) + answered // 2
-        self._gathering = self._loop.call_later(GATHER_SECONDS, self._flush)
-        return self._schedule()
 
     def _start_timer(self) -> None:
         if self._timer is None and not self._closing:
@@ -203,7 +186,7 @@ class Journal:
         if self._gathering is not None:
             self._gathering.cancel()
             self._gathering = None
-            self._misses = 0 if len(self._waiting) >= self._enough else min(self._misses + 1, MISSES)
+            self._company.came(len(self._waiting))
         if self._busy:
             return
         batch = self._batch()
@@ -243,7 +226,12 @@ class Journal:
         if self._closing and (self._waiting or self._lazy):
             self._flush()
         elif self._waiting:
-            self._gather(sum(future is not None for _, future in batch))
+            answered = sum(future is not None for _, future in batch)
+            if self._company.is_worth_it(len(self._waiting), answered):
+                self._gathering = self._loop.call_later(GATHER_SECONDS, self._flush)
+                self._schedule()
+            else:
+                self._flush()
         self._idle.set()
 
     def _put_back(self, appends: list[Append]) -> None:

@@ -9,7 +9,8 @@ from .gcode_metadata import FileMetadata
 
 OWNER = "filestore"
 GCODES = "gcodes"
-LOGS = ("klippy.log", "moonraker.log")  # fetched by these names, wherever they are
+LOGS = {"klippy.log": "/server/files/klippy.log", "moonraker.log": "/server/files/moonraker.log"}
+"""Logs that are fetched by their names, wherever they are, with their paths over HTTP."""
 METADATA_DEADLINE = 120.0  # seconds; other scans may be before it
 
 Permissions = Literal["r", "rw", ""]

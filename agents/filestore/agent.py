@@ -328,7 +328,7 @@ class FileStore(Agent):
         return {"item": item(done.location, done.entry), "action": done.action}
 
     @implements(files.PRINT)
-    async def print(self, params: files.FilenameParams, call: Call) -> files.Begun:
+    async def print_file(self, params: files.FilenameParams, call: Call) -> files.Begun:
         """Klipper's own refusal is a conflict here: the file is there, and its time has not come."""
         location = await self._gcode(params.filename)
         await self._disk.run(self._require_readable, location)
