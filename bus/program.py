@@ -15,6 +15,7 @@ from .program_log import ProgramLog
 log = logging.getLogger(__name__)
 
 PORTS = "PRINTBUS_PORTS"  # environment variable of a process that has restarted: the ports it had, by listener
+SIGNALS = "PRINTBUS_SIGNALS"  # likewise: a pipe with the signals that came too late to keep it from restarting
 STOPPING = (signal.SIGTERM, signal.SIGINT)
 ANSWER_SECONDS = 0.1  # between the request to restart and the end: the answer may still be on its way to another broker
 
@@ -35,6 +36,13 @@ class Stop(asyncio.Event):
         for number in STOPPING:
             signal.signal(number, self._signal)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)  # a restart leaves them blocked
+        late = os.environ.pop(SIGNALS, None)
+        if late is not None:
+            with os.fdopen(int(late), "rb") as pipe:
+                noted = pipe.read()
+            for number in STOPPING:
+                if number in noted:
+                    self._signal(number, None)
 
     def _signal(self, _number: int, _frame: object) -> None:
         self.signalled = True
@@ -69,10 +77,14 @@ class Program:
 
 def run_again(program: Program) -> None:
     """Replaces the process by a fresh one of itself with the same command line, unless it was told to end meanwhile."""
+    late, note = os.pipe()
+    os.set_blocking(note, False)
+    signal.set_wakeup_fd(note)  # notes each signal that is taken, by whatever thread: not all can be told to block them
     signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)  # until the new program can heed them
     if not program.wants_restart:
         return
-    environment = {**os.environ, PORTS: json.dumps(program.ports)}
+    os.set_inheritable(late, True)
+    environment = {**os.environ, PORTS: json.dumps(program.ports), SIGNALS: str(late)}
     os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)  # noqa: S606 - our own command line
 
 

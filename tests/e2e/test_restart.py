@@ -233,3 +233,43 @@ def test_a_stop_in_the_middle_of_a_restart_is_a_stop(tmp_path: Path, seconds: fl
     with running(tmp_path, "--virtual") as (_, where):
         assert get(where, "/server/restart", post=True) == "ok"
         time.sleep(seconds)  # and what follows is SIGTERM, at some moment of the restart; the status must be 0
+
+
+LATE = """
+import asyncio, os, signal, threading, time
+from bus.program import Program, Stop, has_restarted, run_again
+
+class Late(Program):
+    @property
+    def wants_restart(self):
+        wanted = super().wants_restart
+        signal.pthread_kill(other.ident, signal.{signal})  # to a thread that does not block it, when all is decided
+        time.sleep(0.05)
+        return wanted
+
+async def main():
+    program.stop = Stop()
+    program.stop.heed_signals()
+    signal.signal(signal.SIGHUP, lambda *_: None)
+    program.restarting = True
+    if has_restarted():
+        print("again", flush=True)
+        async with asyncio.timeout(2):
+            await program.stop.wait()
+        print("stopped", flush=True)
+
+program = Late()
+other = threading.Thread(target=time.sleep, args=(5,), daemon=True)
+other.start()
+asyncio.run(main())
+if not has_restarted():
+    run_again(program)
+"""
+
+
+@pytest.mark.parametrize(("late", "stops"), [("SIGTERM", True), ("SIGINT", True), ("SIGHUP", False)])
+def test_a_stop_that_another_thread_takes_at_the_last_moment_is_not_lost(late: str, stops: bool) -> None:
+    command = [sys.executable, "-c", LATE.format(signal=late)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    said, status = ("again\nstopped\n", 0) if stops else ("again\n", 1)
+    assert (ended.stdout, ended.returncode) == (said, status), ended.stderr
