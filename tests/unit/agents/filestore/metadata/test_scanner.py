@@ -61,12 +61,20 @@ def folder(tmp_path: Path) -> Iterator[Folder]:
 
 def workers() -> list[int]:
     """The process ids of our children that are workers."""
-    return [pid for pid in _children(os.getpid()) if b"boot.py" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    return [pid for pid in _children(os.getpid()) if b"boot.py" in _known(Path(f"/proc/{pid}/cmdline"))]
 
 
 def _children(pid: int) -> list[int]:
     lists = Path(f"/proc/{pid}/task").glob("*/children")
-    return [int(child) for each in lists for child in each.read_text().split()]
+    return [int(child) for each in lists for child in _known(each).split()]
+
+
+def _known(path: Path) -> bytes:
+    """What the kernel tells of a process or thread: nothing where it has just ended."""
+    try:
+        return path.read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
 
 
 async def until(happened: Callable[[], object]) -> None:
