@@ -290,6 +290,8 @@ class Agent:
         self.bus = bus
         self.settings = settings
         self.host = host
+        self.under_way = 0
+        """Calls that a task is answering; a later one that needs none would overtake them."""
         self._tasks: asyncio.TaskGroup | None = None
 
     async def run(self) -> None:
@@ -328,7 +330,13 @@ class Agent:
             work.close()
             return done(Unavailable(f"Agent '{self.name}' is not running"))
         task = self._tasks.create_task(_guarded(work, call.method.name), name=f"{self.name}: {call.method.name}")
-        task.add_done_callback(lambda ended: done(_outcome(ended, call)))
+        self.under_way += 1
+
+        def ended(task: asyncio.Task[Any]) -> None:
+            self.under_way -= 1
+            done(_outcome(task, call))
+
+        task.add_done_callback(ended)
 
     def notify(self, what: Notification, params: list[Any] | None = None) -> None:
         """Broadcasts a notification to all clients."""

@@ -15,7 +15,7 @@ from .jobs import Jobs
 from .klipper import Klipper
 from .loader import Loader
 from .settings import JobQueueSettings
-from .timetable import Timetable
+from .timetable import GRACE, Timetable
 from .waiting import STARTED, Waiting
 
 log = logging.getLogger(__name__)
@@ -44,7 +44,9 @@ class JobQueue(Agent):
         self._klipper = Klipper(bus, self._jobs, waiting)
         self._loader = Loader(settings, self._klipper, self._moved)
         self._timetable = Timetable(self._jobs, waiting, clock, self._on_due)
+        self._clock = clock
         self._became_ready = asyncio.Event()
+        self._start_until: float | None = None  # a scheduled start waits for Klipper (monotonic seconds)
         self._showing = False  # the topic of the queue is about to be renewed
 
     async def run(self) -> None:
@@ -87,12 +89,27 @@ class JobQueue(Agent):
                 if await self._klipper.settle():
                     self._moved(loaded=True)
                 await self._loader.klipper_ready()
+                if self._is_start_due():
+                    await self._loader.start()
             except BusError as error:
                 log.warning("the queue does not go on: %s", error)
 
     async def _on_due(self) -> None:
         self._announce("jobs_added")
-        await self._loader.start()
+        if self._klipper.ready:
+            await self._loader.start()
+        else:
+            self._start_until = self._clock.monotonic() + GRACE
+
+    def _is_start_due(self) -> bool:
+        """Whether a scheduled start has waited for Klipper, which is there now."""
+        until, self._start_until = self._start_until, None
+        if until is None:
+            return False
+        if until < self._clock.monotonic():
+            log.warning("a scheduled start was missed: Klipper has not been ready in time")
+            return False
+        return True
 
     # -- what is told
 
@@ -111,15 +128,19 @@ class JobQueue(Agent):
         queue = {"queued_jobs": self._jobs.waiting(), "queue_state": self._loader.state}
         self.bus.publish(self.bus.topics.state(self.name, DOCUMENT), dumps(queue), retain=True)
 
+    async def _settled_status(self) -> Raw:
+        await self._jobs.settled()
+        return self._status()
+
     def _status(self) -> Raw:
         return Raw(dumps({"queued_jobs": self._jobs.shown(), "queue_state": self._loader.state}))
 
     # -- what is asked
 
     @implements(job_queue.STATUS)
-    def status(self, params: NoParams, call: Call) -> Raw:
-        """From memory."""
-        return self._status()
+    def status(self, params: NoParams, call: Call) -> Raw | Awaitable[Raw]:
+        """From memory; after changes that were asked for before."""
+        return self._settled_status() if self.under_way or self._jobs.unsettled else self._status()
 
     @implements(job_queue.ADD)
     def post_job(self, params: job_queue.AddParams, call: Call) -> Awaitable[Raw]:
@@ -129,7 +150,8 @@ class JobQueue(Agent):
             call.then.append(lambda: self._announce("jobs_added"))
             return self._status()
 
-        return after(self._jobs.post(params.filenames, call.actor.as_dict(), reset=params.reset), answer)
+        posted = self._jobs.post(params.filenames, call.actor.as_dict(), reset=params.reset, at_once=not self.under_way)
+        return after(posted, answer)
 
     @implements(job_queue.DELETE)
     async def delete_job(self, params: job_queue.DeleteParams, call: Call) -> Raw:
@@ -141,8 +163,9 @@ class JobQueue(Agent):
         return self._status()
 
     @implements(job_queue.PAUSE)
-    def pause(self, params: NoParams, call: Call) -> Raw:
-        """At once."""
+    async def pause(self, params: NoParams, call: Call) -> Raw:
+        """A turn later, so that it takes back a start that was asked for before."""
+        self._start_until = None
         self._loader.pause()
         return self._status()
 

@@ -39,6 +39,7 @@ class Jobs:
         self._turn = asyncio.Lock()  # whoever decides holds it
         self._coming: set[str] = set()  # jobs that the log does not have yet
         self._going: set[str] = set()  # jobs that it still has
+        self._last: asyncio.Future[int] | None = None  # the change that was asked for last, until it is durable
 
     def start(self) -> None:
         """Follows which files there are."""
@@ -68,10 +69,10 @@ class Jobs:
             raise InvalidParams(f"There is no gcode file {name}")
         return names
 
-    def post(self, filenames: Sequence[str], by: By, *, reset: bool) -> Awaitable[int]:
-        """Adds files, all or none; with `reset` to an empty queue."""
+    def post(self, filenames: Sequence[str], by: By, *, reset: bool, at_once: bool) -> Awaitable[int]:
+        """Adds files, all or none; with `reset` to an empty queue. `at_once` where it overtakes nobody by that."""
         names = _named(filenames)
-        if self._turn.locked() or not self._files.has_all(names):
+        if not at_once or self._turn.locked() or not self._files.has_all(names):
             return self._post_in_turn(names, by, reset=reset)
         return self._add(names, by, reset=reset)
 
@@ -109,6 +110,18 @@ class Jobs:
         """Puts facts into the log; they show in what waits when it has them."""
         return self._bus.append(STREAM, [NewEvent(kind, data, by) for kind, data in facts])
 
+    @property
+    def unsettled(self) -> bool:
+        """Whether a change is not durable yet."""
+        return self._last is not None
+
+    async def settled(self) -> None:
+        """Waits until what has been asked for so far is in what waits, or has failed."""
+        async with self._turn:
+            last = self._last
+        if last is not None:
+            await asyncio.wait([last])
+
     def _known(self) -> set[str]:
         """What waits once the log has everything."""
         return {*self._waiting.jobs, *self._coming} - self._going
@@ -136,8 +149,10 @@ class Jobs:
         def settled(_: "asyncio.Future[int]") -> None:
             self._coming.difference_update(coming)
             self._going.difference_update(going)
+            if self._last is done:
+                self._last = None
 
-        done = self.append(*facts, by=by)
+        done = self._last = self.append(*facts, by=by)
         done.add_done_callback(settled)
         return done
 

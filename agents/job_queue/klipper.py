@@ -22,6 +22,10 @@ class Klipper:
         self._asked: str | None = None  # the job that Klipper is being asked to print
         self.ready = False
 
+    async def all_known(self) -> None:
+        """Waits until the queue has what has been added so far."""
+        await self._jobs.settled()
+
     def next_job(self) -> str | None:
         """The id of the job at the front."""
         return self._jobs.next()

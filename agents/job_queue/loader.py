@@ -4,7 +4,7 @@ import asyncio
 import logging
 from typing import Protocol
 
-from bus.errors import BusError
+from bus.errors import BusError, Conflict
 from schemas import job_queue
 
 from .settings import JobQueueSettings
@@ -16,6 +16,9 @@ COMPLETED = "completed"
 
 class Printer(Protocol):
     """What loading needs of the queue and the printer; `run_gcode` and `print_job` raise BusError."""
+
+    async def all_known(self) -> None:
+        """Waits until the queue has what has been added so far."""
 
     def next_job(self) -> str | None:
         """The id of the job at the front."""
@@ -46,6 +49,7 @@ class Loader:
         self._moved = moved
         self._tasks: asyncio.TaskGroup | None = None
         self._loading: asyncio.Task[None] | None = None
+        self._pauses = 0  # how often it was paused
         self._asking = False  # Klipper is being asked to print, which cannot be taken back
         self._began = False  # a print has started since then
         self._ended: str | None = None  # how that ended, before the answer came
@@ -57,10 +61,12 @@ class Loader:
             await asyncio.Event().wait()
 
     async def start(self) -> None:
-        """Loads the next job now, or lets it follow what is being printed."""
-        if self._printer.next_job() is None:
-            return
+        """Loads the next job now, or lets it follow what is being printed; a pause meanwhile takes that back."""
+        pauses = self._pauses
+        await self._printer.all_known()
         free = await self._printer.is_free()
+        if self._pauses != pauses or self._printer.next_job() is None:
+            return
         if self._asking:
             self._become("starting")  # a pause is taken back
         elif free:
@@ -70,6 +76,7 @@ class Loader:
 
     def pause(self) -> None:
         """Nothing more is loaded; what Klipper was asked to start, it starts."""
+        self._pauses += 1
         if self.state == "loading" and self._loading is not None:
             self._loading.cancel()
         self._become("paused")
@@ -77,8 +84,12 @@ class Loader:
     async def klipper_ready(self) -> None:
         """Klipper has just become ready."""
         waiting = self.state in ("paused", "ready") and self._printer.next_job() is not None
-        if self._settings.load_on_startup and waiting and await self._printer.is_free():
+        if not (self._settings.load_on_startup and waiting):
+            return
+        if await self._printer.is_free():
             self._load(transition=False)
+        else:  # something has been printed since before this program began
+            self._become(self._between())
 
     def print_started(self) -> None:
         """A print has begun."""
@@ -117,10 +128,16 @@ class Loader:
         return None
 
     async def _pass_over(self) -> None:
-        """What comes between two jobs."""
+        """What comes between two jobs; Conflict where somebody has used the time for a print."""
         await asyncio.sleep(self._settings.job_transition_delay)
+        await self._require_free()
         if self._settings.job_transition_gcode.strip():
             await self._printer.run_gcode(self._settings.job_transition_gcode)
+            await self._require_free()
+
+    async def _require_free(self) -> None:
+        if not await self._printer.is_free():
+            raise Conflict("the printer is not free any more")
 
     async def _ask(self, job: str) -> None:
         self._asking, self._began, self._ended = True, False, None

@@ -18,6 +18,7 @@ from .waiting import RAN, SCHEDULED, UNSCHEDULED, Json, Waiting
 log = logging.getLogger(__name__)
 
 GRACE = 600.0  # seconds by which a run may be late: the program or the host was off, or the clock was set
+AHEAD = 10 * 365 * 86400.0  # seconds by which it may lie in the future
 LOOK = 60.0  # seconds until the clock is looked at again, which may have been set
 RETRY = 5.0  # seconds until the filestore is asked again, which may be starting
 
@@ -39,7 +40,10 @@ class Timetable:
             if self._waiting.schedules:
                 await schedule.load()
             for name in self._waiting.schedules:
-                self._arm(name)
+                try:
+                    self._arm(name)
+                except (InvalidParams, ValueError, OverflowError) as error:  # the others are kept
+                    log.warning("schedule %s never comes true: %s", name, error)
             self._armed.set()
             while True:
                 await asyncio.sleep(LOOK)
@@ -84,6 +88,8 @@ class Timetable:
             raise InvalidParams("Either at or cron says when")
         if params.at is not None and params.at <= self._clock.wall():
             raise InvalidParams("This time is past")
+        if params.at is not None and params.at > self._clock.wall() + AHEAD:
+            raise InvalidParams("This time is more than ten years ahead: at is in seconds, not milliseconds")
         if params.cron is not None:
             await asyncio.to_thread(schedule.check, params.cron)
 

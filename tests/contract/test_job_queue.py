@@ -374,6 +374,85 @@ def test_the_next_job_is_loaded_when_klipper_becomes_ready_where_that_is_wanted(
     asyncio.run(main())
 
 
+def test_a_transition_ends_where_somebody_prints_meanwhile() -> None:
+    async def main() -> None:
+        async with scene(automatic_transition=True, job_transition_delay=0.2, job_transition_gcode="CLEAR_BED") as it:
+            await it.add("a.gcode")
+            await it.begun("other.gcode")
+            await it.result("start")
+            await it.over("other.gcode")
+            await it.hears("ready", "loading")
+            await it.begun("another.gcode")
+            await it.hears("paused")
+            assert (it.story.asked, await it.waiting()) == ([], ["a.gcode"])
+
+    asyncio.run(main())
+
+
+def test_a_print_that_begins_during_the_gcode_between_jobs_is_let_alone() -> None:
+    async def main() -> None:
+        async with scene(automatic_transition=True, job_transition_gcode="CLEAR_BED") as it:
+            it.story.held = asyncio.Event()
+            await it.add("a.gcode")
+            await it.begun("other.gcode")
+            await it.result("start")
+            await it.over("other.gcode")
+            await it.hears("ready", "loading")
+            while not it.story.asked:  # noqa: ASYNC110 - Klipper tells nobody what it is asked
+                await asyncio.sleep(0.01)
+            await it.begun("another.gcode")
+            it.story.held.set()
+            await it.hears("paused")
+            assert it.story.asked == ["CLEAR_BED"]
+
+    asyncio.run(main())
+
+
+def test_a_queue_that_loads_on_startup_follows_a_print_that_outlived_the_program() -> None:
+    async def main() -> None:
+        past: Past = []
+        printing = {"state": "printing", "filename": "other.gcode", "total_duration": 5.0}
+        async with scene(past) as it:
+            await it.add("a.gcode")
+        async with scene(past, Story(stats=printing), load_on_startup=True, automatic_transition=True) as it:
+            while (await it.result("status"))["queue_state"] != "ready":
+                await it.heard()
+            await it.over("other.gcode")
+            await it.told("queue.loaded.1")
+
+    asyncio.run(main())
+
+
+def test_requests_that_follow_each_other_at_once_see_each_other() -> None:
+    async def main() -> None:
+        async with scene() as it:
+            await it.add("b.gcode")
+            found = await at_once(
+                it,
+                ("delete_job", {"all": True}),
+                ("post_job", {"filenames": ["a.gcode", "a.gcode"]}),
+                ("status", {}),
+                ("start", {}),
+            )
+            assert [len(found[number]["queued_jobs"]) for number in range(1, 4)] == [2, 2, 2]
+            assert found[3]["queue_state"] == "loading"
+            await it.told("queue.loaded.1")
+            found = await at_once(it, ("post_job", {"filenames": ["b.gcode"]}), ("start", {}), ("pause", {}))
+            assert [found[number]["queue_state"] for number in range(3)] == ["paused"] * 3
+            assert it.story.asked == ["a.gcode"]
+
+    asyncio.run(main())
+
+
+async def at_once(it: Scene, *asked: tuple[str, Json]) -> dict[int, Json]:
+    """The results, by number, of requests that do not wait for each other."""
+    for number, (method, params) in enumerate(asked):
+        request = {"jsonrpc": "2.0", "method": f"server.job_queue.{method}", "params": params, "id": number}
+        it.desk.send("test/moonraker/api/request/desk", request)
+    answers = [await it.desk.next() for _ in asked]
+    return {answer["id"]: answer["result"] for answer in answers}
+
+
 def test_macros_pause_and_start_the_queue() -> None:
     async def main() -> None:
         async with scene(automatic_transition=True) as it:
@@ -442,7 +521,7 @@ async def scheduled(it: Scene, **params: Any) -> Json:
 def test_a_scheduled_start_adds_files_and_starts_the_queue_once() -> None:
     async def main() -> None:
         async with scene() as it:
-            made = await scheduled(it, filenames="a.gcode,b.gcode", at=SYSTEM.wall() + 0.2)
+            made = await scheduled(it, filenames="a.gcode,b.gcode", at=SYSTEM.wall() + 1)
             assert made["next_run"] == pytest.approx(made["at"])
             assert (await it.result("schedules"))["schedules"] == [made]
             assert await it.heard() == ("jobs_added", ["a.gcode", "b.gcode"], "paused")
@@ -478,9 +557,58 @@ async def shown(it: Scene, schedules: list[Json]) -> None:
             await asyncio.sleep(0.01)
 
 
-def planned(at: float | None, cron: str | None, filename: str = "a.gcode") -> Past:
+def test_a_scheduled_start_waits_for_klipper() -> None:
+    async def main() -> None:
+        async with scene() as it:
+            it.klipper("startup")
+            await scheduled(it, filenames="a.gcode", at=SYSTEM.wall() + 1)
+            await it.told("queue.ran.1")
+            assert await it.waiting() == ["a.gcode"]
+            it.klipper("ready")
+            await it.told("queue.loaded.1")
+            assert it.story.asked == ["a.gcode"]
+
+    asyncio.run(main())
+
+
+def test_a_pause_takes_back_a_scheduled_start_that_waits_for_klipper() -> None:
+    async def main() -> None:
+        async with scene() as it:
+            it.klipper("shutdown")
+            await scheduled(it, filenames="a.gcode", at=SYSTEM.wall() + 1)
+            await it.told("queue.ran.1")
+            await it.result("pause")
+            it.klipper("ready")
+            assert (await it.result("start"))["queue_state"] == "loading"  # which nothing but this has begun
+            await it.told("queue.loaded.1")
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("at", [1796060844463.0, 253402300799.0, 1e300], ids=["milliseconds", "last day", "never"])
+def test_times_that_are_far_ahead_are_refused(at: float) -> None:
+    async def main() -> None:
+        async with scene() as it:
+            assert (await it.ask("schedule", filenames="a.gcode", at=at))["error"]["code"] == 400
+            assert await it.result("schedules") == {"schedules": []}
+
+    asyncio.run(main())
+
+
+def test_a_schedule_that_never_comes_true_keeps_nothing_else_from_running() -> None:
+    async def main() -> None:
+        async with scene([*planned(1e300, None), *planned(None, "* * * * *", name="T")]) as it:
+            await it.told("queue.ran.1")
+            listed = (await it.result("schedules"))["schedules"]
+            assert [(each["schedule_id"], each["next_run"] is None) for each in listed] == [("S", True), ("T", False)]
+            await it.result("unschedule", schedule_id="S")
+
+    asyncio.run(main())
+
+
+def planned(at: float | None, cron: str | None, filename: str = "a.gcode", name: str = "S") -> Past:
     times = {"at": at, "cron": cron, "time_added": SYSTEM.wall() - 7200}
-    return [NewEvent("queue.scheduled.1", {"schedule_id": "S", "filenames": [filename], **times}, ALICE)]
+    return [NewEvent("queue.scheduled.1", {"schedule_id": name, "filenames": [filename], **times}, ALICE)]
 
 
 @pytest.mark.parametrize(
