@@ -466,6 +466,10 @@ EXAMPLES: Mapping[str, Example] = {
     "server.webcams.post_item": Example(
         {"name": "bed", "stream_url": "/webcam/?action=stream", "rotation": 180}, {"webcam": _WEBCAM}
     ),
+    "webcams.store": Example(
+        {"webcams": {_WEBCAM["uid"]: {"name": "bed", "urlStream": "/webcam/?action=stream"}, "other": None}},
+        {"webcams": [_WEBCAM]},
+    ),
     "server.webcams.delete_item": Example(_WHICH, {"webcam": _WEBCAM}),
     "server.webcams.test": Example(
         _WHICH,

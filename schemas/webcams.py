@@ -1,6 +1,7 @@
 """Webcams: where front ends find streams and snapshots, and how they show them."""
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
@@ -8,6 +9,17 @@ from .base import CHANGES, Bool, Int, Method, Model, NoParams, Notification, Par
 
 OWNER = "webcams"
 MAX_NAME, MAX_URL = 256, 2048  # characters
+STORED_NAMES: Final[Mapping[str, str]] = {
+    "stream_url": "urlStream",
+    "snapshot_url": "urlSnapshot",
+    "target_fps": "targetFps",
+    "target_fps_idle": "targetFpsIdle",
+    "flip_horizontal": "flipX",
+    "flip_vertical": "flipY",
+    "aspect_ratio": "aspectRatio",
+}
+"""What members are called in Moonraker's database, where that is something else."""
+OUR_NAMES: Final = {stored: ours for ours, stored in STORED_NAMES.items()}
 
 
 def _number(value: object) -> object:
@@ -41,7 +53,7 @@ class Webcam(Model):
     target_fps_idle: Rate = Field(5, description="Frames a second otherwise.")
     location: Word = Field("printer", description="What it looks at, in a word of the front ends'.")
     service: Word = Field("mjpegstreamer", description="What streams, in a word of the front ends'.")
-    stream_url: StreamUrl
+    stream_url: Url
     snapshot_url: Url = Field("", description="Empty where there are no snapshots.")
     flip_horizontal: bool = False
     flip_vertical: bool = False
@@ -49,6 +61,22 @@ class Webcam(Model):
     source: Literal["config", "database"] = Field("database", description="Those of `config` are read-only here.")
     extra_data: dict[str, Any] = Field({}, description="What front ends keep with it.")
     uid: str = Field(description="Stays what it is when the webcam is renamed.")
+
+    @classmethod
+    def from_stored(cls, uid: str, stored: Mapping[str, Any]) -> Self:
+        """From the form of Moonraker's database; other members become extra data. Raises ValidationError."""
+        named = {OUR_NAMES.get(name, name): value for name, value in stored.items() if value is not None}
+        named.setdefault("rotation", named.pop("rotate", 0))  # as it was called once
+        known = {name: named.pop(name) for name in cls.model_fields if name in named}
+        extra = known.setdefault("extra_data", {})
+        if isinstance(extra, dict):
+            known["extra_data"] = {**extra, **named}
+        return cls(**known | {"uid": uid, "source": "database"})
+
+    def as_stored(self) -> dict[str, Any]:
+        """In the form of Moonraker's database."""
+        members = self.model_dump(mode="json", exclude={"uid", "source"})
+        return {STORED_NAMES.get(name, name): value for name, value in members.items()}
 
 
 class Webcams(Model):
@@ -88,6 +116,12 @@ class PostParams(Params):
     flip_vertical: Bool | None = None
     rotation: Rotation | None = None
     extra_data: dict[str, Any] | None = Field(None, description="Replaces what was there.")
+
+
+class StoreParams(Params):
+    """Webcams by uid in the form of Moonraker's database, which replace those of these uids; null removes one."""
+
+    webcams: dict[str, dict[str, Any] | None]
 
 
 class Tested(Model):
@@ -136,6 +170,15 @@ DELETE = Method(
     ("DELETE /server/webcams/item",),
     flags=CHANGES,
     summary="Removes a webcam, and answers what it was.",
+)
+STORE = Method(
+    "webcams.store",
+    StoreParams,
+    Webcams,
+    OWNER,
+    Permission.CONTROL,
+    flags=CHANGES,
+    summary="Adds, replaces and removes webcams, all or none; answers all there are.",
 )
 TEST = Method(
     "server.webcams.test",

@@ -14,7 +14,8 @@ from bus.clock import SYSTEM, Clock
 from bus.errors import BusError, HostError, InvalidParams, MethodNotFound, NotFound, OutOfSpace, Refused
 from bus.log import JSON, NewEvent
 from bus.log_files import FULL
-from schemas import NoParams, database, printer
+from bus.mandate import Mandate
+from schemas import NoParams, database, printer, webcams
 
 from .backups import Backups, differences
 from .chronicle import COMPACTED, DELETED, SET, STREAM, Namespaces
@@ -23,10 +24,11 @@ from .places import FORBIDDEN, READ_ONLY, Place, any_place, readable, writable
 from .settings import DatabaseSettings
 from .tree import text_of
 from .turns import Durable, Turns
-from .views import VIEWS
+from .views import VIEWS, WEBCAMS
 
 FOLDER: Final = ("backup", "database")  # in the data folder
-BACKUP_NAME: Final = "sqldb-backup-%Y%m%d-%H%M%S.db"  # Moonraker's, which front ends look for
+BACKUP_NAME: Final = "sqldb-backup-%Y%m%d-%H%M%S{}.db"  # Moonraker's, which front ends look for
+SAME_TIME: Final = 100  # backups of one second
 BUSY: Final = ("printing", "paused")
 OURS: Final = "moonraker"
 METADATA_VERSION: Final = 3  # of the fields that metadata has, as Moonraker counts
@@ -54,9 +56,11 @@ class Database(Agent):
         self._now = host.fold(Namespaces)
         self._turns = Turns()
         self._backups = Backups(bus.data.joinpath(*FOLDER))
+        self._has_webcams = False  # somebody keeps them
 
     async def run(self) -> None:
         """Sees to what every installation has."""
+        self._has_webcams = await self._state_of(WEBCAMS, None) is not None
         about: dict[str, JSON] = {"instance_id": uuid4().hex, "file_manager": {"metadata_version": METADATA_VERSION}}
         places = [Place(OURS, (name,)) for name in about]
         facts = [_set(place, about[place.path[0]]) for place in places if not self._holds(place)]
@@ -93,13 +97,17 @@ class Database(Agent):
     def _get(self, params: database.GetParams, place: Place) -> Raw | Awaitable[Raw]:
         if params.at is not None or place.namespace in VIEWS:
             return self._ask(params, place)
-        return _item(params, _known(place, self._now.find(place.namespace, place.path)))
+        return self._turns.read(
+            place, lambda: _item(params, _known(place, self._now.find(place.namespace, place.path)))
+        )
 
     def _post(self, params: database.PostParams, place: Place, actor: Actor) -> Awaitable[Raw]:
         try:
             answer = _item(params, text_of(params.value))
         except ValueError as error:
             raise InvalidParams(f"Argument value: {error}") from None
+        if self._is_of_webcams(place):
+            return self._post_webcam(params.value, place, actor, answer)
 
         def write() -> tuple[Durable, Raw]:
             self._require_way(place)
@@ -108,6 +116,9 @@ class Database(Agent):
         return self._turns.write(place, write)
 
     def _delete(self, params: database.DeleteParams, place: Place, actor: Actor) -> Awaitable[Raw]:
+        if self._is_of_webcams(place):
+            return self._delete_webcam(params, place, actor)
+
         def write() -> tuple[Durable, Raw]:
             answer = _item(params, _known(place, self._now.find(place.namespace, place.path)))
             data: dict[str, JSON] = {"namespace": place.namespace, "key": place.path}
@@ -126,13 +137,44 @@ class Database(Agent):
 
     # -- what others keep, and the past
 
+    def _is_of_webcams(self, place: Place) -> bool:
+        """Whether another agent has to change it."""
+        return place.namespace == WEBCAMS and self._has_webcams
+
+    async def _post_webcam(self, value: Any, place: Place, actor: Actor, answer: Raw) -> Raw:
+        async with self._turns.alone():
+            known = await self._view(WEBCAMS, None)
+            _around(known, place)[place.path[-1]] = value
+            await self._store_webcam(place, known, actor)
+        return answer
+
+    async def _delete_webcam(self, params: database.DeleteParams, place: Place, actor: Actor) -> Raw:
+        async with self._turns.alone():
+            known = await self._view(WEBCAMS, None)
+            answer = _item(params, _known(place, _inside(known, place)))
+            del _around(known, place)[place.path[-1]]
+            await self._store_webcam(place, known, actor)
+        return answer
+
+    async def _store_webcam(self, place: Place, known: dict[str, Any], actor: Actor) -> None:
+        uid = place.path[0]
+        if not isinstance(known.get(uid, {}), dict):
+            raise InvalidParams("A webcam is an object")
+        await self._store_webcams({uid: known.get(uid)}, actor)
+
+    async def _store_webcams(self, changed: dict[str, Any], actor: Actor) -> None:
+        mandate = Mandate(self.name, None, actor.as_said())
+        await self.bus.call(webcams.STORE.name, {"webcams": changed}, mandate=mandate)
+
     async def _ask(self, params: database.GetParams, place: Place) -> Raw:
+        ahead = self._turns.read(place, lambda: None)
+        if ahead is not None:
+            await ahead
         then = self._now if params.at is None else await self._as_it_was(place, params.at)
         if place.namespace not in VIEWS:
             return _item(params, _known(place, then.find(place.namespace, place.path)))
-        shown = await self._view(place.namespace, params.at)
-        shown |= orjson.loads(then.find(place.namespace) or b"{}")
-        return _item(params, _known(place, _inside(shown, place)))
+        kept = orjson.loads(then.find(place.namespace) or b"{}")
+        return _item(params, _known(place, _inside(kept | await self._view(place.namespace, params.at), place)))
 
     async def _as_it_was(self, place: Place, at: float) -> Namespaces:
         seq, time = _moment(at)
@@ -142,10 +184,15 @@ class Database(Agent):
         return then
 
     async def _view(self, name: str, at: float | None) -> dict[str, Any]:
+        state = await self._state_of(name, at)
+        return {} if state is None else VIEWS[name](state)
+
+    async def _state_of(self, name: str, at: float | None) -> Any:
+        """Of a fold; None where the agent that has it is not configured."""
         try:
-            return VIEWS[name](await self._host.fold_state(name, *_moment(at)))
-        except NotFound:  # the agent that keeps it is not configured
-            return {}
+            return await self._host.fold_state(name, *_moment(at))
+        except NotFound:
+            return None
 
     @implements(database.HISTORY)
     async def history(self, params: database.HistoryParams, call: Call) -> Raw:
@@ -171,13 +218,18 @@ class Database(Agent):
     @implements(database.POST_BACKUP)
     async def post_backup(self, params: database.BackupParams, call: Call) -> database.Backup:
         """As it is now."""
-        name = params.filename
-        if name is None:
-            name = datetime.fromtimestamp(self._clock.wall()).strftime(BACKUP_NAME)
-        self._backups.path(name)
+        names = self._new_names() if params.filename is None else [params.filename]
+        self._backups.path(names[0])
         await self._require_idle()
-        path = await _disk(partial(self._backups.write, name, self._now.pieces()))
+        pieces = [piece for piece in self._now.pieces() if not (self._has_webcams and piece[0][0] == WEBCAMS)]
+        pieces += [([WEBCAMS, uid], text_of(webcam)) for uid, webcam in (await self._view(WEBCAMS, None)).items()]
+        path = await _disk(partial(self._backups.write, names, pieces))
         return database.Backup(backup_path=str(path))
+
+    def _new_names(self) -> list[str]:
+        """Names of the present time, with a number where there are several of one second."""
+        now = datetime.fromtimestamp(self._clock.wall())
+        return [now.strftime(BACKUP_NAME.format(number)) for number in ("", *(f"-{n}" for n in range(1, SAME_TIME)))]
 
     @implements(database.DELETE_BACKUP)
     async def delete_backup(self, params: database.BackupName, call: Call) -> database.Backup:
@@ -191,7 +243,11 @@ class Database(Agent):
         await self._require_idle()
         wanted = await _disk(partial(self._backups.read, params.filename))
         async with self._turns.alone():
-            for facts in differences(self._now, wanted):
+            if self._has_webcams:
+                gone = dict.fromkeys(await self._view(WEBCAMS, None))
+                await self._store_webcams(gone | orjson.loads(wanted.find(WEBCAMS) or b"{}"), call.actor)
+            elsewhere = {WEBCAMS} if self._has_webcams else set()
+            for facts in differences(self._now, wanted, elsewhere):
                 await self.bus.append(STREAM, [_by(fact, call.actor) for fact in facts])
         call.then.append(self._host.restart)
         return database.Restored(restored_tables=[], restored_namespaces=wanted.names())
@@ -285,6 +341,15 @@ def _inside(value: Any, place: Place) -> bytes | None:
             return None
         value = value[name]
     return orjson.dumps(value)
+
+
+def _around(value: dict[str, Any], place: Place) -> dict[str, Any]:
+    """The object that has the last part of a key, which is made where there is none; raises InvalidParams."""
+    for name in place.path[:-1]:
+        value = value.setdefault(name, {})
+        if not isinstance(value, dict):
+            raise InvalidParams(f"The way to {place} is not one of objects")
+    return value
 
 
 async def _disk(work: Callable[[], T]) -> T:

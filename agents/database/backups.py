@@ -1,10 +1,11 @@
 """Copies of the database as files: readable by any machine, whole or not there, and never believed unchecked."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
+from uuid import uuid4
 
 import orjson
 
@@ -42,18 +43,18 @@ class Backups:
         found = [entry for entry in os.scandir(self._folder) if entry.is_file(follow_symlinks=False)]
         return sorted(entry.name for entry in found if not entry.name.startswith("."))
 
-    def write(self, name: str, pieces: Iterable[Piece]) -> Path:
-        """A new file; raises InvalidParams where one has the name, and OSError."""
-        path = self.path(name)
+    def write(self, names: Iterable[str], pieces: Iterable[Piece]) -> Path:
+        """A new file by the first of these names that is free; raises InvalidParams where none is, and OSError."""
+        paths = [self.path(name) for name in names]
         self._folder.mkdir(parents=True, exist_ok=True)
-        fresh = self._folder / f".{name}.new"
+        fresh = self._folder / f".{uuid4().hex}.new"
         try:
             _write(fresh, pieces)
-            os.link(fresh, path)  # never over another one
-        except FileExistsError:
-            raise InvalidParams(f"There is a backup '{name}' already") from None
+            path = next((path for path in paths if _linked(fresh, path)), None)
         finally:
             fresh.unlink(missing_ok=True)
+        if path is None:
+            raise InvalidParams(f"There is a backup '{paths[0].name}' already")
         _settle(self._folder)
         return path
 
@@ -90,6 +91,15 @@ def _write(path: Path, pieces: Iterable[Piece]) -> None:
         os.fsync(file.fileno())
 
 
+def _linked(file: Path, path: Path) -> bool:
+    """Whether a file has got a name: never another one's."""
+    try:
+        os.link(file, path)
+    except FileExistsError:
+        return False
+    return True
+
+
 def _settle(folder: Path) -> None:
     """Makes a new name durable."""
     handle = os.open(folder, os.O_RDONLY)
@@ -118,11 +128,12 @@ def _parsed(content: bytes) -> Namespaces:
     return found
 
 
-def differences(now: Namespaces, wanted: Namespaces) -> Iterator[list[NewEvent]]:
-    """The facts that make the one into the other, as many at a time as can be appended together."""
+def differences(now: Namespaces, wanted: Namespaces, but: Container[str] = ()) -> Iterator[list[NewEvent]]:
+    """The facts that make one into the other, but for some namespaces; as many at a time as can be appended at once."""
     batch: list[NewEvent] = []
     size = 0
-    for event, weight in _differences(now, wanted):
+    names = [name for name in sorted({*now.names(), *wanted.names()}) if name not in but]
+    for event, weight in _differences(now, wanted, names):
         if batch and size + weight > APPEND_BYTES:
             yield batch
             batch, size = [], 0
@@ -132,8 +143,8 @@ def differences(now: Namespaces, wanted: Namespaces) -> Iterator[list[NewEvent]]
         yield batch
 
 
-def _differences(now: Namespaces, wanted: Namespaces) -> Iterator[tuple[NewEvent, int]]:
-    for namespace in sorted({*now.names(), *wanted.names()}):
+def _differences(now: Namespaces, wanted: Namespaces, names: Iterable[str]) -> Iterator[tuple[NewEvent, int]]:
+    for namespace in names:
         ours, theirs = now.members(namespace), wanted.members(namespace)
         for name in [name for name in ours if name not in theirs]:
             yield _deleted(namespace, name), 0

@@ -29,8 +29,8 @@ class Place:
         return self.namespace == other.namespace and other.path[: len(self.path)] == self.path
 
     def outwards(self) -> Iterator["Place"]:
-        """The place, what it is inside, and so on up to the namespace, which is not named."""
-        for depth in range(len(self.path), 0, -1):
+        """The place, what it is inside, and so on up to the namespace."""
+        for depth in range(len(self.path), -1, -1):
             yield Place(self.namespace, self.path[:depth])
 
 

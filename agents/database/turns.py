@@ -1,11 +1,11 @@
-"""In which order writes go: as they come, but at once where none needs another's outcome, so they share a commit."""
+"""In which order writes and reads go: as they come, but at once where none needs another's outcome."""
 
 import asyncio
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from bus.errors import BusError
 
@@ -18,10 +18,14 @@ Work = Callable[
     [], tuple[Durable, Any]
 ]  # decides and appends; gives what is to be durable, and the answer to give then
 Answer = asyncio.Future[Any]
+T = TypeVar("T")
 
 
 class Turns:
-    """Writes under way, and writes that wait: each decides by what is durable, so what it depends on has to be."""
+    """What is under way, and what waits: each decides by what is durable, so what it depends on has to be.
+
+    What depends on nothing goes at once, and writes share a commit.
+    """
 
     def __init__(self) -> None:
         self._waiting: deque[tuple[Place, Work, Answer]] = deque()
@@ -34,6 +38,12 @@ class Turns:
         self._waiting.append((place, work, answer))
         self._go_on()
         return answer
+
+    def read(self, place: Place, find: Callable[[], T]) -> "T | asyncio.Future[T]":
+        """What `find` gives, at once unless that depends on what is under way."""
+        if not self._waiting and not self._is_blocked(place):
+            return find()
+        return self.write(place, lambda: (_nothing(), find()))
 
     @asynccontextmanager
     async def alone(self) -> AsyncIterator[None]:
@@ -80,6 +90,13 @@ class Turns:
         else:
             answer.set_result(value)
         self._go_on()
+
+
+def _nothing() -> Durable:
+    """What is durable already."""
+    done: Durable = asyncio.get_running_loop().create_future()
+    done.set_result(0)
+    return done
 
 
 def _take(counts: Counter[Place], places: Iterable[Place]) -> None:

@@ -3,17 +3,10 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from schemas.webcams import Webcam
+
 NEVER_PRINTED: Final = {"print_start_time": None, "job_id": None}
-WEBCAM_NAMES: Final = {
-    "stream_url": "urlStream",
-    "snapshot_url": "urlSnapshot",
-    "target_fps": "targetFps",
-    "target_fps_idle": "targetFpsIdle",
-    "flip_horizontal": "flipX",
-    "flip_vertical": "flipY",
-    "aspect_ratio": "aspectRatio",
-}
-NOT_STORED: Final = ("uid", "source")
+WEBCAMS: Final = "webcams"
 
 
 def _files(state: Any) -> dict[str, Any]:
@@ -22,12 +15,8 @@ def _files(state: Any) -> dict[str, Any]:
 
 
 def _webcams(state: Any) -> dict[str, Any]:
-    return {uid: _stored(webcam) for uid, webcam in state.items()}
+    return {uid: Webcam(**webcam).as_stored() for uid, webcam in state.items()}
 
 
-def _stored(webcam: Mapping[str, Any]) -> dict[str, Any]:
-    return {WEBCAM_NAMES.get(name, name): value for name, value in webcam.items() if name not in NOT_STORED}
-
-
-VIEWS: Final[Mapping[str, Callable[[Any], dict[str, Any]]]] = {"gcode_metadata": _files, "webcams": _webcams}
-"""By namespace: what the state of the fold of that name looks like there. What clients write beside it is added."""
+VIEWS: Final[Mapping[str, Callable[[Any], dict[str, Any]]]] = {"gcode_metadata": _files, WEBCAMS: _webcams}
+"""By namespace: what the state of the fold of that name looks like there."""

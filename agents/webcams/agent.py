@@ -9,6 +9,7 @@ from bus.agent import Agent, Bus, Call, Host, implements
 from bus.aggregate import Aggregate, Fact
 from bus.envelope import dumps
 from bus.errors import InvalidParams, NotFound, TooLarge
+from bus.router import explain
 from schemas import NoParams, webcams
 from schemas.webcams import Webcam
 
@@ -58,16 +59,35 @@ class WebcamKeeper(Agent):
             known = await self._all()
             old = _to_change(known, params.uid, params.name)
             given = params.model_dump(exclude_none=True, exclude={"uid"})
-            webcam = old.model_copy(update=given) if old else _new(given, len(known))
+            webcam = old.model_copy(update=given) if old else _new(given)
             _check(webcam, known)
-            return await self._keep((SAVED, {"webcam": webcam.model_dump(mode="json")}), webcam, call)
+            await self._keep([_saved(webcam)], call)
+            return webcams.OneWebcam(webcam=webcam)
 
     @implements(webcams.DELETE)
     async def delete_webcam(self, params: webcams.WebcamParams, call: Call) -> webcams.OneWebcam:
         """Raises NotFound, and InvalidParams for one of the configuration."""
         async with self._stored.lock:
             webcam = _writable(_found(await self._all(), params.uid, params.name))
-            return await self._keep((REMOVED, {"uid": webcam.uid}), webcam, call)
+            await self._keep([(REMOVED, {"uid": webcam.uid})], call)
+            return webcams.OneWebcam(webcam=webcam)
+
+    @implements(webcams.STORE)
+    async def store(self, params: webcams.StoreParams, call: Call) -> webcams.Webcams:
+        """Raises InvalidParams and TooLarge; those of the configuration are no part of it."""
+        async with self._stored.lock:
+            stored = (await self._stored.known()).webcams
+            for webcam in self._configured:
+                if webcam.uid in params.webcams:
+                    _writable(webcam)
+            new = [_from_stored(uid, value) for uid, value in params.webcams.items() if value is not None]
+            gone = [uid for uid in stored if params.webcams.get(uid, ...) is None]
+            left = [Webcam(**value) for uid, value in stored.items() if uid not in params.webcams]
+            for webcam in new:
+                _check(webcam, left)
+                left.append(webcam)
+            await self._keep([*((REMOVED, {"uid": uid}) for uid in gone), *map(_saved, new)], call)
+            return webcams.Webcams(webcams=await self._all())
 
     @implements(webcams.TEST)
     async def test_webcam(self, params: webcams.WebcamParams, call: Call) -> webcams.Tested:
@@ -80,12 +100,13 @@ class WebcamKeeper(Agent):
     async def _all(self) -> list[Webcam]:
         return visible(self._configured, await self._stored.known())
 
-    async def _keep(self, fact: Fact, webcam: Webcam, call: Call) -> webcams.OneWebcam:
-        await self._stored.append([fact], call.actor)
+    async def _keep(self, facts: list[Fact], call: Call) -> None:
+        if not facts:
+            return
+        await self._stored.append(facts, call.actor)
         self._show()
         shown = webcams.Webcams(webcams=await self._all())
         call.then.append(lambda: self.notify(webcams.CHANGED, [shown]))
-        return webcams.OneWebcam(webcam=webcam)
 
     def _show(self) -> None:
         document = webcams.Webcams(webcams=visible(self._configured, self._stored.fold))
@@ -114,9 +135,14 @@ def _writable(webcam: Webcam) -> Webcam:
     return webcam
 
 
-def _new(given: dict[str, Any], there: int) -> Webcam:
-    if there >= MAX_WEBCAMS:
-        raise InvalidParams(f"There are {there} webcams already")
+def _from_stored(uid: str, value: dict[str, Any]) -> Webcam:
+    try:
+        return Webcam.from_stored(uid, value)
+    except ValidationError as error:
+        raise InvalidParams(f"This is no webcam: {explain(error)}") from None
+
+
+def _new(given: dict[str, Any]) -> Webcam:
     try:
         webcam = Webcam(**given, uid=str(uuid4()))
     except ValidationError as error:
@@ -125,8 +151,15 @@ def _new(given: dict[str, Any], there: int) -> Webcam:
     return Webcam(**webcam.model_dump())  # with its defaults, which are left out of JSON otherwise
 
 
+def _saved(webcam: Webcam) -> Fact:
+    return SAVED, {"webcam": webcam.model_dump(mode="json")}
+
+
 def _check(webcam: Webcam, known: list[Webcam]) -> None:
-    if webcam.name in [each.name for each in known if each.uid != webcam.uid]:
+    others = [each for each in known if each.uid != webcam.uid]
+    if len(others) >= MAX_WEBCAMS:
+        raise InvalidParams(f"There are {len(others)} webcams already")
+    if webcam.name in [each.name for each in others]:
         raise InvalidParams(f"There is a webcam called {webcam.name} already")
     if len(dumps(webcam.extra_data)) > MAX_EXTRA:
         raise TooLarge(f"extra_data may have {MAX_EXTRA} bytes")

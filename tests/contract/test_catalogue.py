@@ -38,7 +38,7 @@ OURS |= {
     f"files.{name}"
     for name in ("upload.open", "upload.commit", "upload.abort", "download.open", "download.checksum", "download.close")
 }
-OURS |= {"files.print"}
+OURS |= {"files.print", "webcams.store"}
 OURS |= {
     "access.user.reset_password",
     "access.user.roles",
@@ -151,6 +151,7 @@ VALID: dict[str, Json] = {
     "server.spoolman.proxy": {"request_method": "GET", "path": "/v1/spool/1", "use_v2_response": True},
     "server.spoolman.status": {},
     "server.webcams.post_item": {"name": "bed", "stream_url": "/webcam", "rotation": 90, "extra_data": {"a": [1]}},
+    "webcams.store": {"webcams": {"nosuch": None}},
     "server.webcams.list": {},
     "server.webcams.get_item": {"name": "bed"},
     "server.webcams.test": {"name": "bed"},
@@ -365,6 +366,8 @@ INVALID: list[tuple[str, Json, int]] = [
     ("server.webcams.post_item", {"name": "new", "stream_url": "/webcam", "enabled": "maybe"}, 400),
     ("server.webcams.post_item", {"name": "new", "stream_url": "/webcam", "extra_data": [1]}, 400),
     ("server.webcams.post_item", {"uid": "nosuch", "name": "new", "stream_url": "/webcam"}, -32601),
+    ("webcams.store", {}, 400),
+    ("webcams.store", {"webcams": {"new": {"name": "new"}}}, 400),
     ("server.webcams.delete_item", {}, 400),
     ("server.webcams.delete_item", {"name": "nosuch"}, -32601),
     ("server.webcams.test", {}, 400),

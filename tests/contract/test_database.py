@@ -242,11 +242,92 @@ def test_webcams_are_a_namespace_in_the_form_that_moonraker_keeps(runs: Runs) ->
             "flipY": True,
             "rotation": 90,
         }
-        assert ask(socket, "post_item", namespace="webcams", key="mine", value={"name": "x"})["value"] == {"name": "x"}
-        assert value(socket, "webcams").keys() == {webcam["uid"], "mine"}
-        ask(socket, "delete_item", namespace="webcams", key="mine")
         socket.ask("server.webcams.delete_item", uid=webcam["uid"])
         assert value(socket, "webcams") == {}
+
+
+def webcam(socket: Socket, uid: str) -> Any:
+    found = socket.ask("server.webcams.get_item", uid=uid)
+    return found["result"]["webcam"] if "result" in found else found["error"]["code"]
+
+
+def test_what_is_written_into_the_namespace_of_webcams_is_a_webcam(runs: Runs) -> None:
+    with client(runs) as socket:
+        stored = {"name": "rig", "urlStream": "/w", "targetFps": 30, "urlSnapshot": None, "rotate": 90, "colour": "red"}
+        assert ask(socket, "post_item", namespace="webcams", key="mine", value=stored)["value"] == stored
+        added = webcam(socket, "mine")
+        assert [added[name] for name in ("name", "stream_url", "target_fps", "rotation")] == ["rig", "/w", 30, 90]
+        assert added["extra_data"] == {"colour": "red"}
+        assert ask(socket, "post_item", namespace="webcams", key="mine.urlStream", value="/x")["value"] == "/x"
+        assert webcam(socket, "mine") == added | {"stream_url": "/x"}
+        assert value(socket, "webcams", "mine.urlStream") == "/x"
+        assert ask(socket, "delete_item", namespace="webcams", key="mine.targetFps")["value"] == 30
+        assert webcam(socket, "mine")["target_fps"] == 15
+        for key, refused in (
+            ("other", {"name": "x"}),
+            ("other", {"name": "rig", "urlStream": "/w"}),
+            ("other", None),
+            ("other", 7),
+            ("other.name", "x"),
+            ("mine.name.first", "x"),
+            ("mine.name", None),
+        ):
+            assert ask(socket, "post_item", namespace="webcams", key=key, value=refused) == 400
+        assert ask(socket, "delete_item", namespace="webcams", key="mine.name") == 400
+        assert ask(socket, "delete_item", namespace="webcams", key="other") == -32601
+        assert ask(socket, "delete_item", namespace="webcams", key="mine")["value"]["name"] == "rig"
+        assert webcam(socket, "mine") == -32601
+        assert value(socket, "webcams") == {}
+
+
+def test_requests_that_do_not_wait_for_each_other_see_each_other(runs: Runs) -> None:
+    with connect(runs.where.http.replace("http", "ws") + "/websocket") as connection:
+        place = {"namespace": "pipelined", "key": "k"}
+        asked = [
+            ("post_item", {**place, "value": 1}),
+            ("get_item", place),
+            ("get_item", {"namespace": "pipelined"}),
+            ("post_item", {**place, "value": 2}),
+            ("post_item", {"namespace": "webcams", "key": "now", "value": {"name": "now", "urlStream": "/w"}}),
+            ("get_item", {"namespace": "webcams", "key": "now.name"}),
+            ("delete_item", {"namespace": "webcams", "key": "now"}),
+        ]
+        for number, (method, params) in enumerate(asked):
+            one = {"jsonrpc": "2.0", "method": f"server.database.{method}", "params": params, "id": number}
+            connection.send(json.dumps(one))
+        found: dict[int, Any] = {}
+        while len(found) < len(asked):
+            answer = json.loads(connection.recv(20))
+            found |= {answer["id"]: answer["result"]["value"]} if "id" in answer else {}  # else it is a notice
+        assert [found[number] for number in (1, 2, 3, 5)] == [1, {"k": 1}, 2, "now"]
+
+
+def test_webcams_come_back_with_a_backup(runs: Runs) -> None:
+    with client(runs) as socket:
+        for uid in ("kept", "gone"):
+            stored = {"name": uid, "urlStream": "/w"}
+            assert ask(socket, "post_item", namespace="webcams", key=uid, value=stored)["value"] == stored
+        ask(socket, "post_backup", filename="webcams.db")
+        ask(socket, "delete_item", namespace="webcams", key="gone")
+        ask(socket, "post_item", namespace="webcams", key="newer", value={"name": "newer", "urlStream": "/w"})
+        assert "webcams" in ask(socket, "restore", filename="webcams.db")["restored_namespaces"]
+    assert runs.program is not None
+    runs.where = addresses(runs.program.ready_line())  # it has restarted
+    with client(runs) as socket:
+        assert sorted(value(socket, "webcams")) == ["gone", "kept"]
+        assert webcam(socket, "gone")["stream_url"] == "/w"
+        for uid in ("gone", "kept"):
+            ask(socket, "delete_item", namespace="webcams", key=uid)
+        ask(socket, "delete_backup", filename="webcams.db")
+
+
+def test_backups_of_one_second_have_names_of_their_own(runs: Runs) -> None:
+    with client(runs) as socket:
+        names = {Path(ask(socket, "post_backup")["backup_path"]).name for _ in range(3)}
+        assert len(names) == 3
+        assert names <= set(ask(socket, "list")["backups"])
+        for name in names:
+            ask(socket, "delete_backup", filename=name)
 
 
 def test_a_copy_brings_everything_back_by_facts_and_a_restart(runs: Runs) -> None:

@@ -40,11 +40,11 @@ def test_what_was_written_is_read_again(tmp_path: Path) -> None:
     kept = holding([("one", ["a", "b.c"], {"d": [None, "é\n", 1.5]}), ("two", ["x"], 1)])
     backups = Backups(tmp_path / "new" / "folder")
     assert backups.names() == []
-    path = backups.write("mine.db", kept.pieces())
+    path = backups.write(["mine.db"], kept.pieces())
     assert backups.read("mine.db").state() == kept.state()
     assert (backups.names(), list(path.parent.iterdir())) == (["mine.db"], [path])
     with pytest.raises(InvalidParams, match="already"):
-        backups.write("mine.db", [])
+        backups.write(["mine.db"], [])
     assert backups.read("mine.db").state() == kept.state()
     assert backups.delete("mine.db") == path
     with pytest.raises(NotFound):
@@ -66,7 +66,7 @@ def test_what_was_written_is_read_again(tmp_path: Path) -> None:
 )
 def test_what_is_not_whole_is_refused(tmp_path: Path, spoil: Callable[[bytes], bytes]) -> None:
     backups = Backups(tmp_path)
-    path = backups.write("mine.db", holding([("two", ["x"], 1)]).pieces())
+    path = backups.write(["mine.db"], holding([("two", ["x"], 1)]).pieces())
     path.write_bytes(spoil(path.read_bytes()))
     with pytest.raises(InvalidParams, match="damaged"):
         backups.read("mine.db")
