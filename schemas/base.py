@@ -31,6 +31,8 @@ def _to_bool(value: object) -> object:
 
 
 def _to_int(value: object) -> object:
+    if isinstance(value, float) and value.is_integer():  # as languages without whole numbers write them
+        return int(value)
     try:
         return int(value) if isinstance(value, str) else value
     except ValueError:

@@ -52,7 +52,8 @@ def rows(table: Table, wanted: history.Selection, limit: int | None) -> list[int
         return _page(table, newest_first, wanted.start, limit)
     else:
         found = _matching(table, test, newest_first)
-    return list(islice(found, wanted.start, None if limit is None else wanted.start + limit))
+    start = min(wanted.start, len(table))
+    return list(islice(found, start, None if limit is None else start + limit))
 
 
 def totals(table: Table, since: float | None, before: float | None) -> Totals:

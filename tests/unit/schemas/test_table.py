@@ -3,8 +3,9 @@
 from types import SimpleNamespace
 
 import pytest
+from pydantic import ValidationError
 
-from schemas import METHODS, Method, NoParams, Permission, printer, table
+from schemas import METHODS, Method, NoParams, Permission, history, printer, table
 from schemas.base import is_open, stem
 
 
@@ -32,6 +33,13 @@ def test_the_printer_has_a_row_for_everything_else_that_klipper_knows() -> None:
     assert METHODS.find("printer.angle.dump_angle") is printer.ENDPOINT
     assert METHODS.find("printer.info") is printer.INFO
     assert METHODS.find("server.nosuch") is None
+
+
+def test_whole_numbers_come_in_many_forms() -> None:
+    assert [history.ListParams(limit=given).limit for given in (2, "2", 2.0)] == [2, 2, 2]
+    for given in (2.5, float("nan"), float("inf"), "2.0", True, None):
+        with pytest.raises(ValidationError):
+            history.ListParams(limit=given)
 
 
 def test_what_stands_for_many_says_so() -> None:

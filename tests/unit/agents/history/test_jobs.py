@@ -301,6 +301,7 @@ def test_jobs_are_those_of_a_plain_model(told: list[tuple[Any, ...]], wanted: li
             {key: each[key] for key in job if key != "number"} for each, job in zip(found, expected, strict=True)
         ]
         page = rows(jobs.table, history.Selection(**wish), limit)
+        assert rows(jobs.table, history.Selection(**wish | {"start": 10**30}), limit) == []
         assert [job_id(jobs.table.columns["id"][row]) for row in page] == [job["job_id"] for job in expected[:limit]]
         period: Json = {key: wish[key] for key in ("since", "before") if key in wish}
         of_period = [job for job in model.ended if matches(job, period)]
