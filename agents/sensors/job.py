@@ -18,6 +18,7 @@ from .tracking import Seen, Tracker
 log = logging.getLogger(__name__)
 
 LAST_PRINT = ("klippy", "last_print")  # the state document that tells of jobs
+KLIPPER = ("klippy", "server")  # the one that tells when Klipper, and with it a job, has come to an end
 GOING_ON = ("printing", "paused")
 FILE = Path("printbus", "sensors.json")  # in the data folder: what was seen of the job, for after a restart
 SAVE_EVERY = 60.0  # seconds
@@ -46,6 +47,7 @@ class Job:
         self._remembered = await asyncio.to_thread(_read, self._path)
         self._bus.subscribe(self._bus.topics.state(*LAST_PRINT), self._on_last_print)
         self._bus.subscribe(self._bus.topics.klipper_delta, self._on_change)
+        self._bus.subscribe(self._bus.topics.state(*KLIPPER), lambda *_: self.show())
         self.show()
         try:
             while True:
@@ -95,6 +97,7 @@ class Job:
                 tracker.begin(self._known(sensor).get(tracker.settings.parameter))
         self._remembered = {}
         self._unsaid = self._unsaved = True
+        self.show()  # now: what was seen of the job before must not become this one's
 
     async def _save(self) -> None:
         """So that a restart in the middle of a job goes on with what was seen."""

@@ -60,10 +60,11 @@ class Sensor:
             self._flooded = False
 
     def sample(self) -> None:
-        """Keeps the numbers of this second."""
+        """Keeps the numbers of this second, true and false as 1 and 0."""
         for name, value in self.values.items():
             if not isinstance(value, str):
-                self._stored.setdefault(name, deque(maxlen=STORED)).append(value)
+                number = int(value) if isinstance(value, bool) else value
+                self._stored.setdefault(name, deque(maxlen=STORED)).append(number)
 
     def measurements(self) -> dict[str, list[float]]:
         """What was kept, oldest first."""

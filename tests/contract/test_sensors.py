@@ -54,6 +54,7 @@ SENSORS: Json = {  # the first two as they were recorded
         "history_field_last": {**POWER, "desc": "Last"},
     },
     "door": {"state_topic": "home/door", "state_response_template": '{set_result("open", payload|int)}'},
+    "lamp": {"state_topic": "home/lamp", "state_response_template": '{set_result("on", payload == "on")}'},
     "spy": {"state_topic": "test/reply/somebody", "state_response_template": "{set_result('a', 1)}"},
 }
 RECORDED = [json.loads(line) for line in (FOLDER / "sensors_rpc.jsonl").read_text().splitlines()]
@@ -144,8 +145,16 @@ def test_numbers_are_kept_a_second_apart(where: Addresses, house: Callable[..., 
     until(lambda: len(stored()) > count)
     assert stored()[-2:] == [77.0, 77.0]
     everything = get(where, "/server/sensors/measurements")
-    assert {*everything} == {"meter", "door", "spy"} and everything["spy"] == {}
+    assert {*everything} == {*SENSORS} and everything["spy"] == {}
     assert {*everything["meter"]} == {"power", "energy"}
+
+
+def test_true_and_false_are_kept_as_numbers(where: Addresses) -> None:
+    with mqtt_talker(where, "house") as client:
+        client.publish("home/lamp", b"on")
+    until(lambda: values(where, "lamp") == {"on": True})
+    until(lambda: get(where, "/server/sensors/measurements?sensor=lamp")["lamp"].get("on", [])[-1:] == [1])
+    assert get(where, "/server/sensors/measurements?sensor=lamp")["lamp"]["on"][-1] is not True
 
 
 @pytest.mark.parametrize("transport", ["http", "websocket", "mqtt", "unix"])

@@ -60,6 +60,22 @@ def test_only_what_comes_during_a_job_counts(run: Run[None], tmp_path: Path) -> 
     run(scenario())
 
 
+def test_a_job_that_ends_early_has_nothing_of_the_one_before_and_all_of_its_own(run: Run[None], tmp_path: Path) -> None:
+    def shown(made: Desk) -> Any:
+        return made.bus.retained[SHOWN]["fields"][0]["value"]
+
+    async def scenario() -> None:
+        async with desk(tmp_path) as made:
+            made.printing(7.5)
+            made.job.take("meter", {"energy": 4.0})
+            made.bus.say("rig/state/klippy/server", {"klippy_state": "shutdown"})
+            assert shown(made) == 3.0
+            made.printing(8.5)
+            assert shown(made) == 0.0
+
+    run(scenario())
+
+
 def test_another_job_begins_anew_and_a_pause_is_none(run: Run[None], tmp_path: Path) -> None:
     async def scenario() -> None:
         async with desk(tmp_path) as made:
