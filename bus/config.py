@@ -20,7 +20,8 @@ from .topics import INSTANCE
 M = TypeVar("M", bound=BaseModel)
 
 DEFAULT_HTTP = "127.0.0.1:7125"
-MERGE_TAG = "tag:yaml.org,2002:merge"
+MERGE_TAG, TEXT_TAG = "tag:yaml.org,2002:merge", "tag:yaml.org,2002:str"
+NUMBER_TAGS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 
 
 class ConfigError(Exception):
@@ -117,7 +118,11 @@ _Dumper.add_representer(str, _text)
 
 
 class _Loader(yaml.SafeLoader):
-    """SafeLoader that refuses a key that stands twice."""
+    """SafeLoader that refuses a key that stands twice, and to which `16:9` is a text: YAML 1.1 counts in sixties."""
+
+    def resolve(self, kind: type[yaml.Node], value: str | None, implicit: Any) -> str:
+        tag: str = super().resolve(kind, value, implicit)
+        return TEXT_TAG if tag in NUMBER_TAGS and value is not None and ":" in value else tag
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()

@@ -87,6 +87,11 @@ def test_a_file_that_cannot_be_used_is_named_with_the_reason(tmp_path: Path, con
     assert message.startswith(f"{path}: ") and said in message and "\n" not in message
 
 
+def test_a_colon_between_numbers_makes_a_text(tmp_path: Path) -> None:
+    content = "a: 16:9\nb: 4:3.5\nc: 12\nd: 1.5\ne: 'x'"
+    assert read_yaml(written(tmp_path, content)) == {"a": "16:9", "b": "4:3.5", "c": 12, "d": 1.5, "e": "x"}
+
+
 def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"none\.yaml: No such file"):
         read_yaml(tmp_path / "none.yaml")
