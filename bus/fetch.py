@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse, IncompleteRead
 from threading import BoundedSemaphore, Thread
 from typing import TypeVar
-from urllib.error import HTTPError
+from urllib.error import HTTPError, URLError
 from urllib.parse import unquote, urlsplit, urlunsplit
 from urllib.request import (
     HTTPDefaultErrorHandler,
@@ -77,7 +77,13 @@ async def fetch(
     except TimeoutError:
         raise Unreachable("no answer in time") from None
     except (OSError, HTTPException, ValueError) as error:
-        raise Unreachable(str(error) or type(error).__name__) from None
+        raise Unreachable(_reason(error)) from None
+
+
+def _reason(error: Exception) -> str:
+    """Without the wrapping and the number."""
+    inner = error.reason if type(error) is URLError else error
+    return (isinstance(inner, OSError) and inner.strerror) or str(inner) or type(error).__name__
 
 
 def body(response: HTTPResponse, limit: int) -> bytes:

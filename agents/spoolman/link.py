@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 RETRY_FIRST = 0.5  # seconds between attempts to connect
 RETRY_GROWTH = 2.0
-RETRY_MAX = 60.0
+RETRY_MAX = 5.0
 
 Json = dict[str, Any]
 

@@ -40,6 +40,8 @@ class Reply:
     def complaint(self) -> str:
         """Why it is an error, in Spoolman's words where it has any."""
         said = self.members.get("message") or self.members.get("detail")
+        if isinstance(said, list):  # what is wrong with a request, one by one
+            said = "; ".join(str(each.get("msg", each)) if isinstance(each, dict) else str(each) for each in said)
         return f"Spoolman: {said}"[:MAX_COMPLAINT] if said else f"Spoolman answered with status {self.status}"
 
 

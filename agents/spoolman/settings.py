@@ -9,7 +9,8 @@ from bus.agent import Settings
 
 
 def _server(url: str) -> str:
-    """Without a slash at its end; what is proxied is put behind it."""
+    """Without a slash at its end, as what is proxied is put behind it; over HTTP where nothing else is said."""
+    url = url if "://" in url or not url else f"http://{url}"
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
         raise ValueError("expected the address of a server, such as http://192.168.1.5:7912")

@@ -150,6 +150,7 @@ class Tracker:
         self._notify(spoolman.STATUS_CHANGED, [spoolman.Connected(spoolman_connected=connected)])
         if not connected:
             return
+        self._retry_at = 0.0  # what kept it from taking reports is over
         active = self._account.fold.active
         if active is not None and not await self._exists(active):
             await self._on_gone(active)

@@ -281,6 +281,12 @@ def test_version_1_passes_spoolmans_errors_on(desk: Desk, status: int, code: int
     assert desk.proxy("/v1/vendor")["error"] == {"code": code, "message": "Spoolman: no"}
 
 
+def test_what_is_wrong_with_a_request_is_told_in_words(desk: Desk) -> None:
+    problems = [{"loc": ["query", "limit"], "msg": "too large"}, {"loc": ["query", "x"], "msg": "unknown"}]
+    desk.server.answers["GET /api/v1/vendor"] = said(422, {"detail": problems})
+    assert desk.proxy("/v1/vendor")["error"]["message"] == "Spoolman: too large; unknown"
+
+
 def test_nothing_but_spoolman_is_ever_asked(desk: Desk, tmp_path: Path) -> None:
     with spoolman({}) as other:
         leads_away = {"location": f"{other.url}/api/v1/spool/1"}

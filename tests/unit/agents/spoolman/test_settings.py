@@ -11,6 +11,8 @@ from agents.spoolman.settings import SpoolmanSettings
     ("server", "events"),
     [
         ("http://192.168.1.5:7912", "ws://192.168.1.5:7912/api/v1/spool"),
+        ("spoolman.local:7912", "ws://spoolman.local:7912/api/v1/spool"),
+        ("192.168.1.5", "ws://192.168.1.5/api/v1/spool"),
         ("http://spoolman.local/", "ws://spoolman.local/api/v1/spool"),
         ("https://[::1]:7912/below/", "wss://[::1]:7912/below/api/v1/spool"),
     ],
@@ -20,7 +22,7 @@ def test_a_server_has_its_events_on_a_websocket(server: str, events: str) -> Non
     assert Service(settings.server).events == events and settings.sync_rate == 5
 
 
-WRONG = ["", "spoolman.local:7912", "ftp://x", "http://", "http://x?a=1", "http://x/#a", "http://x:0", "http://x:99999"]
+WRONG = ["", "ftp://x", "http://", "http://x?a=1", "http://x/#a", "http://x:0", "http://x:99999"]
 WRONG += ["http://x y", "http://x\r\n", "http://ü", "file:///etc/passwd", "http://[::1"]
 
 
