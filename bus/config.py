@@ -121,7 +121,7 @@ class _Loader(yaml.SafeLoader):
     """SafeLoader that refuses a key that stands twice, and to which `16:9` is a text: YAML 1.1 counts in sixties."""
 
     def resolve(self, kind: type[yaml.Node], value: str | None, implicit: Any) -> str:
-        tag: str = super().resolve(kind, value, implicit)
+        tag: str = super().resolve(kind, value, implicit)  # type: ignore[no-untyped-call]
         return TEXT_TAG if tag in NUMBER_TAGS and value is not None and ":" in value else tag
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:

@@ -36,10 +36,10 @@ def test_the_printer_has_a_row_for_everything_else_that_klipper_knows() -> None:
 
 
 def test_whole_numbers_come_in_many_forms() -> None:
-    assert [history.ListParams(limit=given).limit for given in (2, "2", 2.0)] == [2, 2, 2]
+    assert [history.ListParams.model_validate({"limit": given}).limit for given in (2, "2", 2.0)] == [2, 2, 2]
     for given in (2.5, float("nan"), float("inf"), "2.0", True, None):
         with pytest.raises(ValidationError):
-            history.ListParams(limit=given)
+            history.ListParams.model_validate({"limit": given})
 
 
 def test_what_stands_for_many_says_so() -> None:
