@@ -1,11 +1,12 @@
 """The `mqtt` section of `printer.yaml`: Moonraker's options of that name, as far as they are about what is said."""
 
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-Qos = Literal[0, 1, 2]
+from schemas.mqtt import Qos
+
 Objects = Mapping[str, tuple[str, ...] | None]
 
 KLIPPERS_INTERVAL = 0.25  # seconds; Klipper itself tells no sooner

@@ -220,6 +220,8 @@ def _uplink(options: Mapping[str, str], own: Path, made: Translation) -> None:
         uplink["user"] = options["username"]
     if "password" in options:
         uplink["password"] = _secret_file("mqtt", options, own, made)
+    if {options.get("default_qos"), options.get("api_qos")} & {"1", "2"}:
+        uplink["qos"] = 1  # the most that an uplink has
     _put(made.broker, ("uplinks", UPLINK), uplink)
     if options["address"] in HERE and port == MQTT_PORT:
         _put(made.broker, ("listeners", "default", "port"), OTHER_MQTT_PORT)

@@ -89,6 +89,12 @@ def test_the_broker_that_moonraker_was_a_client_of_is_joined() -> None:
     assert [line.partition(" (")[0] for line in made.lost] == ["[mqtt] client_id"]
 
 
+def test_the_quality_of_service_stays_as_it_was() -> None:
+    made = result({"mqtt": {"address": "broker.local", "default_qos": "1", "api_qos": "2"}})
+    assert (made.printer["mqtt"], made.lost) == ({"default_qos": 1, "api_qos": 2}, [])
+    assert made.broker["uplinks"]["moonraker"]["qos"] == 1
+
+
 def test_sensors_stay_on_that_broker_and_notifiers_are_kept() -> None:
     sensor = {
         "type": "mqtt",
