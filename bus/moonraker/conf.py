@@ -1,6 +1,7 @@
 """moonraker.conf as Moonraker reads it: sections and options, with the files that it includes."""
 
 import configparser
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -50,7 +51,7 @@ def _read(path: Path, base: Path, found: Conf, within: tuple[Path, ...]) -> None
 
 
 def _include(pattern: str, path: Path, base: Path, found: Conf, within: tuple[Path, ...]) -> None:
-    parts = Path(pattern).expanduser()
+    parts = Path(os.path.expanduser(pattern))  # noqa: PTH111 - Path raises for a user whom this machine does not know
     root, rest = (Path(parts.anchor), parts.relative_to(parts.anchor)) if parts.is_absolute() else (path.parent, parts)
     files = sorted(each for each in root.glob(str(rest)) if each.is_file()) if rest.name else []
     if not files:

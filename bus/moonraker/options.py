@@ -1,5 +1,6 @@
 """Where each option of moonraker.conf stands in printer.yaml and broker.yaml."""
 
+import os
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
@@ -32,7 +33,7 @@ def _lines(text: str) -> list[str]:
 
 
 def _path(text: str) -> str:
-    return str(Path(text).expanduser())
+    return os.path.expanduser(text)  # noqa: PTH111 - Path raises for a user whom this machine does not know
 
 
 def _host(text: str) -> str:

@@ -27,7 +27,7 @@ def conf(folder: Path, **files: str) -> Path:
 
 
 def test_includes_that_lead_nowhere_or_round_are_told_and_left_out(tmp_path: Path) -> None:
-    includes = "[include x*.conf]\n[include gone.conf]\n[include ]\n"
+    includes = "[include x*.conf]\n[include gone.conf]\n[include ]\n[include ~nobody-here/x.conf]\n"
     path = conf(tmp_path, moonraker=includes, xa="[include moonraker.conf]\n[a]\nb: 1\n")
     found = read_conf(path)
     assert found.sections == {"a": {"b": "1"}}
@@ -35,6 +35,7 @@ def test_includes_that_lead_nowhere_or_round_are_told_and_left_out(tmp_path: Pat
         "xa.conf includes moonraker.conf, which includes it",
         "moonraker.conf includes 'gone.conf', which is no file",
         "moonraker.conf includes '', which is no file",
+        "moonraker.conf includes '~nobody-here/x.conf', which is no file",
     ]
 
 

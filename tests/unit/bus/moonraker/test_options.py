@@ -89,6 +89,11 @@ def test_the_broker_that_moonraker_was_a_client_of_is_joined() -> None:
     assert [line.partition(" (")[0] for line in made.lost] == ["[mqtt] client_id"]
 
 
+def test_a_home_that_is_not_on_this_machine_is_no_hindrance() -> None:
+    made = result({"server": {"klippy_uds_address": "~nobody-here/klippy.sock"}})
+    assert made.printer["klippy"] == {"socket": "~nobody-here/klippy.sock"}
+
+
 def test_the_quality_of_service_stays_as_it_was() -> None:
     made = result({"mqtt": {"address": "broker.local", "default_qos": "1", "api_qos": "2"}})
     assert (made.printer["mqtt"], made.lost) == ({"default_qos": 1, "api_qos": 2}, [])
