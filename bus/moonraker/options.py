@@ -48,6 +48,10 @@ def _provider(text: str) -> str:
     return {"supervisord": "supervisord_cli"}.get(text, text)
 
 
+def _items(text: str) -> list[str]:
+    return [item for item in map(str.strip, text.replace("\n", ",").split(",")) if item]
+
+
 def _same(agent: str, *options: str) -> dict[str, To]:
     return {option: To(f"{agent}.{option}") for option in options}
 
@@ -97,6 +101,10 @@ OPTIONS: Final[Mapping[str, Mapping[str, To]]] = {
     ),
     "history": {},
     "database": {},
+}
+TURNS: Final[Mapping[Place, Callable[[str], Any]]] = {  # in sections that have the same names here
+    ("notifiers", "events"): _items,
+    ("notifiers", "body_format"): str.lower,
 }
 DEFAULTS: Final = {  # of Moonraker, where ours are others
     ("server", "host"): "0.0.0.0",  # noqa: S104
@@ -186,7 +194,9 @@ def _placed(section: str, option: str, text: str, into: Place | None) -> tuple[P
     to = OPTIONS.get(section, {}).get(option)
     if to is not None:
         return tuple(to.path.split(".")), to.turn(text)
-    return None if into is None or section in OPTIONS else ((*into, option), text.strip())
+    if into is None or section in OPTIONS:
+        return None
+    return (*into, option), TURNS.get((into[0], option), str)(text.strip())
 
 
 def _take(path: Place, value: Any, origin: str, made: Translation) -> None:

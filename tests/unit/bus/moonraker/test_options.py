@@ -118,6 +118,15 @@ def test_sensors_stay_on_that_broker_and_notifiers_are_kept() -> None:
     assert made.printer["notifiers"]["phone"]["events"] == ["started", "error"]
 
 
+def test_events_that_are_unknown_are_left_out_one_by_one() -> None:
+    notifier = {"url": "tgram://a/b", "events": "started,complete,standby", "body_format": "MARKDOWN"}
+    made = result({"notifier phone": notifier})
+    phone = made.printer["notifiers"]["phone"]
+    assert (phone["events"], phone["body_format"]) == (["started", "complete"], "markdown")
+    (told,) = made.lost
+    assert told.startswith("[notifier phone] events (moonraker.conf): 'standby': input should be")
+
+
 def test_a_broker_on_this_machine_keeps_its_port() -> None:
     made = result({"mqtt": {"address": "localhost", "instance_name": "my printer"}})
     assert made.broker["listeners"] == {"default": {"port": 1884}}
