@@ -114,6 +114,10 @@ ELSEWHERE: Final = {  # that `_uplink` and `_secret_file` see to
     "mqtt": {"address", "port", "enable_tls", "username", "password", "instance_name"},
     "machine": {"sudo_password"},
 }
+BROKERS: Final = (  # the second with force_logins
+    "[mqtt] address: macros publish on printbus's own broker; 'up' in broker.yaml says what goes on to this one",
+    "[mqtt] address: requests from there are refused, as by force_logins, unless broker.yaml gives them a 'role'",
+)
 REASONS: Final[Mapping[str, str]] = {
     "server enable_debug_logging": "`printbus up --verbose` logs more",
     "file_manager enable_observer_warnings": "front ends are always told when files cannot be observed",
@@ -150,6 +154,7 @@ def translated(conf: Conf, agents: Collection[str], source: Path, own: Path, sec
     if "mqtt" in sections:
         _uplink(sections["mqtt"], own, made)
         if made.broker:
+            made.other += BROKERS if _true(sections.get("authorization", {}).get("force_logins", "")) else BROKERS[:1]
             for sensor in made.printer.get("sensors", {}).values():
                 sensor["uplink"] = UPLINK
     if "sudo_password" in sections.get("machine", {}):
@@ -225,18 +230,32 @@ def _uplink(options: Mapping[str, str], own: Path, made: Translation) -> None:
         made.lost.append("[mqtt] address: is missing, so no broker is joined")
         return
     port = options.get("port", MQTT_PORT)
-    secured = options.get("enable_tls", "").lower() in ("true", "yes", "on", "1")
-    uplink: dict[str, Any] = {"url": f"mqtt{'s' * secured}://{options['address']}:{port}"}
+    uplink: dict[str, Any] = {"url": f"mqtt{'s' * _true(options.get('enable_tls', ''))}://{options['address']}:{port}"}
     if "username" in options:
         uplink["user"] = options["username"]
     if "password" in options:
         uplink["password"] = _secret_file("mqtt", options, own, made)
     if {options.get("default_qos"), options.get("api_qos")} & {"1", "2"}:
         uplink["qos"] = 1  # the most that an uplink has
+    uplink["up"] = _up(options, made)
     _put(made.broker, ("uplinks", UPLINK), uplink)
     if options["address"] in HERE and port == MQTT_PORT:
         _put(made.broker, ("listeners", "default", "port"), OTHER_MQTT_PORT)
         made.other.append(f"[mqtt] address: printbus's own broker listens on port {OTHER_MQTT_PORT}; {port} is taken")
+
+
+def _up(options: Mapping[str, str], made: Translation) -> list[str]:
+    """What that broker is told as it was before, besides the server's status and answers."""
+    if not options.get("status_objects", "").strip():
+        return []
+    if not _true(options.get("publish_split_status", "")):
+        return ["{i}/klipper/status"]
+    made.printer["mqtt"].setdefault("status_interval", 0)
+    return ["{i}/klipper/state/#"]
+
+
+def _true(text: str) -> bool:
+    return text.lower() in ("true", "yes", "on", "1")
 
 
 def _secret_file(name: str, options: Mapping[str, str], own: Path, made: Translation) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -83,10 +84,32 @@ def test_the_broker_that_moonraker_was_a_client_of_is_joined() -> None:
         {"mqtt": options | {"password": "{secrets.b.word}", "client_id": "x"}}, b={"user": "me", "word": "hush"}
     )
     uplink = {"url": "mqtts://broker.local:8883", "user": "me", "password": {"file": "/data/printbus/mqtt.password"}}
-    assert made.broker == {"uplinks": {"moonraker": uplink}}
+    assert made.broker == {"uplinks": {"moonraker": uplink | {"up": []}}}
     assert made.secrets == {"mqtt.password": "hush"}
     assert "hush" not in str([made.printer, made.broker, made.lost, made.other])
     assert [line.partition(" (")[0] for line in made.lost] == ["[mqtt] client_id"]
+
+
+@pytest.mark.parametrize(
+    ("options", "up"),
+    [
+        ({}, []),
+        ({"publish_split_status": "True", "status_objects": ""}, []),
+        ({"status_objects": "\nwebhooks"}, ["{i}/klipper/status"]),
+        ({"status_objects": "\nwebhooks", "publish_split_status": "True"}, ["{i}/klipper/state/#"]),
+    ],
+)
+def test_that_broker_is_told_what_it_was_told_before(options: dict[str, str], up: list[str]) -> None:
+    made = result({"mqtt": {"address": "broker.local"} | options})
+    assert made.broker["uplinks"]["moonraker"]["up"] == up
+    mqtt = made.printer.get("mqtt", {})
+    assert mqtt.get("status_interval") == (0 if "{i}/klipper/state/#" in up else None)
+
+
+def test_what_is_different_on_that_broker_is_told() -> None:
+    mqtt = {"address": "broker.local"}
+    assert [line for line in result({"mqtt": mqtt}).other if "macros" in line]
+    assert any("role" in line for line in result({"mqtt": mqtt, "authorization": {"force_logins": "True"}}).other)
 
 
 def test_a_home_that_is_not_on_this_machine_is_no_hindrance() -> None:
@@ -131,7 +154,7 @@ def test_a_broker_on_this_machine_keeps_its_port() -> None:
     made = result({"mqtt": {"address": "localhost", "instance_name": "my printer"}})
     assert made.broker["listeners"] == {"default": {"port": 1884}}
     assert made.printer["instance"] == "my_printer"
-    assert len(made.other) == 2
+    assert len(made.other) == 3
 
 
 def test_a_secret_that_is_not_there_is_told_and_a_sudo_password_kept_in_a_file() -> None:
