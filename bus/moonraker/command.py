@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from uuid import uuid4
 
 import orjson
@@ -42,7 +42,8 @@ PAGE_EVENTS: Final = 500
 PAGE_BYTES: Final = 1 << 20
 FACTS, JOBS = Unit("facts"), Unit("jobs")
 PARTS: Final = (namespaces, cameras, spools, jobs)
-FILES_OF: Final = ("gcodes", "config", "logs")
+IN_USE: Final = {"gcodes": "[!.]*", "config": "*.cfg"}  # roots where Klipper's files are, when there are such files
+OUR_CONFIG, THEIR_LOGS = "printbus", "moonraker_logs"  # more roots
 
 
 @dataclass(slots=True)
@@ -91,8 +92,8 @@ def _configured(options: argparse.Namespace, source: Path) -> Plan:
     made = Translation()
     if conf is not None:
         made = translated(conf, known, source, options.data / OWN_FOLDER, read_secrets(source))
-        _elsewhere(made, source, options.data)
         checked_sections(made, configuration.kinds, bridge_part("settings"))
+        _elsewhere(made, source, options.data)
     files = additions(made, ConfigFiles(options).path(PRINTER), source)
     return Plan(source, options.data, made, files)
 
@@ -114,11 +115,25 @@ def _conf(source: Path) -> Conf | None:
 
 
 def _elsewhere(made: Translation, source: Path, data: Path) -> None:
-    """What stays where it is, when that is not the data folder of printbus."""
+    """What stays where it is, when that is not the data folder of printbus; our own files are shown as well."""
     if source.resolve() == data.resolve():
         return
-    folders = {name: str(source / name) for name in FILES_OF if (source / name).is_dir()}
-    made.printer["filestore"] = folders | made.printer.get("filestore", {})
+    filestore: dict[str, Any] = made.printer.get("filestore", {})
+    roots: dict[str, Any] = {}
+    for name, files in IN_USE.items():
+        if any((data / name).glob(files)):
+            made.other.append(f"{name}: front ends show {data / name}, where there are files")
+        elif (source / name).is_dir():
+            filestore[name] = str(source / name)
+    if "config" in filestore:
+        writable = filestore.get("enable_config_write_access", True)
+        roots[OUR_CONFIG] = {"path": str(data / "config"), "writable": writable}
+    if (source / "logs").is_dir():
+        roots[THEIR_LOGS] = {"path": str(source / "logs")}
+    if roots:
+        filestore["roots"] = roots
+    if filestore:
+        made.printer["filestore"] = filestore
     made.other.append(f"files stay in {source}, which printer.yaml names")
     for name in (SECRETS_FILE, "certs"):
         if (source / name).is_file() or any((source / name).glob("*")):

@@ -101,12 +101,36 @@ def test_links_and_a_source_that_cannot_be_written_are_no_hindrance(source: Path
     assert events(target)
 
 
-def test_files_of_another_folder_stay_there(source: Path, target: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (source / "gcodes").mkdir()
+def test_files_of_another_folder_stay_there_and_ours_are_shown_too(
+    source: Path, target: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("gcodes", "logs"):
+        (source / name).mkdir()
     assert take_over(source, target) == 0
     filestore = read_yaml(target / "config" / "printer.yaml")["filestore"]
-    assert (filestore["gcodes"], filestore["max_upload_size"]) == (str(source / "gcodes"), 2048)
+    assert filestore == {
+        "max_upload_size": 2048,
+        "gcodes": str(source / "gcodes"),
+        "config": str(source / "config"),
+        "roots": {
+            "printbus": {"path": str(target / "config"), "writable": True},
+            "moonraker_logs": {"path": str(source / "logs")},
+        },
+    }
     assert "moonraker.secrets: copy it" in capsys.readouterr().out
+    assert main(["config", "check", "--data", str(target)]) == 0
+
+
+def test_roots_that_are_in_use_are_shown_as_before(
+    source: Path, target: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in (source / "gcodes" / "old.gcode", target / "gcodes" / "new.gcode", target / "config" / "printer.cfg"):
+        path.parent.mkdir(parents=True)
+        path.touch()
+    assert take_over(source, target) == 0
+    assert read_yaml(target / "config" / "printer.yaml")["filestore"] == {"max_upload_size": 2048}
+    out = capsys.readouterr().out
+    assert f"front ends show {target}/gcodes" in out and f"front ends show {target}/config" in out
 
 
 def test_a_rehearsal_writes_nothing(source: Path, target: Path, capsys: pytest.CaptureFixture[str]) -> None:
