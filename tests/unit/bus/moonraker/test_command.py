@@ -264,12 +264,34 @@ def test_rows_that_are_wrong_are_told_and_the_rest_carried_over(
         "job 4:",
         "mainsail, large: is too large",
         "webcam odd",
-        "webcam wry, rotation:",
+        "webcam left, rotation:",
         "deep",
     ):
         assert what in out
     kinds = Counter(event.type for event in events(target))
     assert (kinds["job.imported.1"], kinds["webcam.saved.1"]) == (5, 3)
+
+
+def test_webcams_are_those_that_moonraker_shows(source: Path, target: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    stored = {
+        "a": b'{"name": "legacy", "urlStream": "/x", "rotate": 90}',
+        "b": b'{"name": "turned", "urlStream": "/x", "rotate": 90, "rotation": 180}',
+        "c": b'{"name": 7, "urlStream": "/x"}',
+        "d": b'{"name": "legacy", "urlStream": "/second"}',
+    }
+    with closing(sqlite3.connect(source / DATABASE)) as tables, tables:
+        tables.execute("DELETE FROM namespace_store WHERE namespace = 'webcams'")
+        tables.executemany("INSERT INTO namespace_store VALUES ('webcams', ?, ?)", stored.items())
+    assert take_over(source, target) == 0
+    assert "webcam legacy: there is another of that name" in capsys.readouterr().out
+    webcams: list[Any] = [event.data["webcam"] for event in events(target) if event.type == "webcam.saved.1"]
+    assert [(webcam["uid"], webcam["name"], webcam["rotation"]) for webcam in webcams] == [
+        ("a", "legacy", 90),
+        ("b", "turned", 180),
+        ("c", "7", 0),
+    ]
+    assert take_over(source, target) == 0
+    assert "Nothing to do" in capsys.readouterr().out
 
 
 def test_a_large_value_is_taken_apart(source: Path, target: Path) -> None:
