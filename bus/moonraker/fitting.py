@@ -23,6 +23,13 @@ def fitted(model: type[BaseModel], values: Mapping[str, Any]) -> tuple[dict[str,
     return model.model_validate(rest).model_dump(mode="json", exclude_unset=True), refused
 
 
+def reason(error: ValidationError) -> str:
+    """The first of what a model refuses, and where that is."""
+    first = error.errors(include_url=False)[0]
+    where = ", ".join(map(str, first["loc"]))
+    return f"{where}: {_reason(first, (), None)}" if where else _reason(first, (), None)
+
+
 def _mistakes(model: type[BaseModel], values: dict[str, Any]) -> dict[Where, ErrorDetails]:
     try:
         model.model_validate(values)

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from schemas import history
 
 from .database import Database, Row, Unreadable
+from .fitting import reason
 from .known import JOB, TOTALS, Known
 from .part import Fact, Part, counted, fact, unreadable
 
@@ -65,8 +66,12 @@ def _new(database: Database, known: Known, totals: Mapping[Key, Row]) -> Iterato
         elif (row["start_time"], row["filename"] or "") not in known.jobs:
             try:
                 yield row, _job(row, totals)
-            except (ValidationError, TypeError, KeyError, AttributeError) as error:
-                yield Unreadable(f"job {row['job_id']}", " ".join(str(error).split()[:20]))
+            except ValidationError as error:
+                yield Unreadable(f"job {row['job_id']}", reason(error))
+            except (TypeError, KeyError, AttributeError):
+                yield Unreadable(
+                    f"job {row['job_id']}", "its times or its auxiliary data are not what Moonraker writes"
+                )
 
 
 class _Count:

@@ -54,7 +54,10 @@ def _user(row: Row) -> Person:
         raise ValueError(f"logs in by {row['source']}, which printbus does not know")
     if not USER_NAME.fullmatch(name):
         raise ValueError("such a name is not possible here; create the user anew")
-    hashed = moonrakers_hash(row["salt"], row["password"])
+    try:
+        hashed = moonrakers_hash(row["salt"], row["password"])
+    except (ValueError, TypeError):
+        raise ValueError("what Moonraker kept of the password is damaged; create the user anew") from None
     return USER_CREATED, {"username": name, "roles": [ADMIN], "created_on": row["created_on"]}, hashed
 
 
