@@ -26,6 +26,7 @@ from ..vault import Vault
 from .cameras import cameras
 from .conf import Conf, read_conf
 from .database import FILE, OLD_FILE, Database, nobody, opened
+from .feeds import feeds
 from .files import PRINTER, Addition, additions, checked_sections, write_secret
 from .jobs import jobs
 from .known import Known, known_of
@@ -41,7 +42,7 @@ ROOT: Final = 0
 PAGE_EVENTS: Final = 500
 PAGE_BYTES: Final = 1 << 20
 FACTS, JOBS = Unit("facts"), Unit("jobs")
-PARTS: Final = (namespaces, cameras, spools, jobs)
+PARTS: Final = (namespaces, cameras, spools, feeds, jobs)
 IN_USE: Final = {"gcodes": "[!.]*", "config": "*.cfg"}  # roots where Klipper's files are, when there are such files
 OUR_CONFIG, THEIR_LOGS = "printbus", "moonraker_logs"  # more roots
 

@@ -21,6 +21,7 @@ ATTEMPTS: Final = 10
 PAUSE: Final = 0.3  # seconds between two
 DISK: Final = Path("/var/tmp")  # noqa: S108 - large files; /tmp may be in memory
 JOBS: Final = "job_history"
+NOTES: Final = "moonraker"  # the namespace of what it keeps for itself
 NUMBER, FRACTION, TRUTH, TEXT = b"q", b"d", b"?", b"s"
 
 Row = dict[str, Any]
@@ -61,6 +62,13 @@ class Database:
             what = f"key {row['key']} of the namespace {row['namespace']}"
             found = _readable(what, value_of, row["value"])
             yield found if isinstance(found, Unreadable) else (row["namespace"], row["key"], found)
+
+    def note(self, key: str, member: str) -> Any:
+        """A member of what Moonraker keeps for itself under a key; None where there is none."""
+        for row in self.values():
+            if not isinstance(row, Unreadable) and row[:2] == (NOTES, key) and isinstance(row[2], dict):
+                return row[2].get(member)
+        return None
 
     def jobs(self) -> Iterator[Row | Unreadable]:
         """Jobs as their table has them, the oldest first; `metadata` and `auxiliary_data` as values."""

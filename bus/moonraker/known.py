@@ -12,11 +12,12 @@ SET, DELETED = "database.set.1", "database.deleted.1"
 JOB, TOTALS, STARTED = "job.imported.1", "totals.added.1", "print.started.1"
 SAVED, REMOVED = "webcam.saved.1", "webcam.removed.1"
 SELECTED = "spool.selected.1"
-STREAMS: Final = (ACCESS, "database", "history", "print", "spoolman", "webcams")
+FEED_ADDED = "announcement.feed_added.1"
+STREAMS: Final = (ACCESS, "announcements", "database", "history", "print", "spoolman", "webcams")
 
 
 class Known:
-    """Values by namespace, jobs that an import has brought before, prints, webcams, users and API keys."""
+    """Values by namespace, jobs that an import has brought before, prints, webcams, feeds, users and API keys."""
 
     def __init__(self) -> None:
         self.values: dict[str, Any] = {}
@@ -25,6 +26,7 @@ class Known:
         self.prints = 0
         self.webcams: dict[str, str] = {}  # names by uid
         self.chosen = False  # a spool, or none, by somebody here
+        self.feeds: set[str] = set()  # that were added here, be they there still or not
         self._accounts = Accounts()
 
     @property
@@ -54,6 +56,8 @@ class Known:
             self.prints += 1
         elif event.type == SELECTED:
             self.chosen = True
+        elif event.type == FEED_ADDED:
+            self.feeds.add(data["feed"])
         elif event.type == SAVED:
             self.webcams[data["webcam"]["uid"]] = data["webcam"]["name"]
         elif event.type == REMOVED:

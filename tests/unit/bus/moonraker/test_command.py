@@ -320,6 +320,23 @@ def test_the_spool_in_use_is_carried_over_where_none_was_chosen(source: Path, ta
     assert take_over(source, target) == 0
 
 
+def test_feeds_are_carried_over_that_were_never_added_here(
+    source: Path, target: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stored = b'{"stored_feeds":["Voron","no feed!","mine","fluidd"]}'
+    with closing(sqlite3.connect(source / DATABASE)) as tables, tables:
+        tables.execute("INSERT INTO namespace_store VALUES ('moonraker', 'announcements', ?)", (stored,))
+    for kind in ("announcement.feed_added.1", "announcement.feed_removed.1"):
+        append(target, "announcements", NewEvent(kind, {"feed": "mine"}))
+    assert take_over(source, target) == 0
+    out = capsys.readouterr().out
+    assert "feed of announcements 'voron'" in out and "'no feed!': expected the name of a feed" in out
+    added = [event.data["feed"] for event in events(target)[2:] if event.stream == "announcements"]
+    assert added == ["voron", "fluidd"]
+    assert take_over(source, target) == 0
+    assert "Nothing to do" in capsys.readouterr().out
+
+
 def test_totals_of_jobs_that_were_all_deleted_are_carried_over(source: Path, target: Path) -> None:
     with closing(sqlite3.connect(source / DATABASE)) as tables, tables:
         tables.execute("DELETE FROM job_history")
