@@ -64,14 +64,19 @@ class Webcam(Model):
 
     @classmethod
     def from_stored(cls, uid: str, stored: Mapping[str, Any]) -> Self:
-        """From the form of Moonraker's database; other members become extra data. Raises ValidationError."""
-        named = {OUR_NAMES.get(name, name): value for name, value in stored.items() if value is not None}
-        named.setdefault("rotation", named.pop("rotate", 0))  # as it was called once
-        known = {name: named.pop(name) for name in cls.model_fields if name in named}
+        """From the form of Moonraker's database. Raises ValidationError."""
+        return cls(**cls.named(uid, stored))
+
+    @classmethod
+    def named(cls, uid: str, stored: Mapping[str, Any]) -> dict[str, Any]:
+        """Members in the form of Moonraker's database, by our names, unchecked; unknown ones become extra data."""
+        found = {OUR_NAMES.get(name, name): value for name, value in stored.items() if value is not None}
+        found.setdefault("rotation", found.pop("rotate", 0))  # as it was called once
+        known = {name: found.pop(name) for name in cls.model_fields if name in found}
         extra = known.setdefault("extra_data", {})
         if isinstance(extra, dict):
-            known["extra_data"] = {**extra, **named}
-        return cls(**known | {"uid": uid, "source": "database"})
+            known["extra_data"] = {**extra, **found}
+        return known | {"uid": uid, "source": "database"}
 
     def as_stored(self) -> dict[str, Any]:
         """In the form of Moonraker's database."""

@@ -1,6 +1,6 @@
 """Webcams that were added in front ends, as facts about ours."""
 
-from typing import Any, Final
+from typing import Any
 
 from schemas.webcams import Webcam
 
@@ -9,17 +9,6 @@ from .fitting import fitted
 from .known import SAVED, Known
 from .namespaces import WEBCAMS
 from .part import Fact, Part, counted, fact
-
-NAMES: Final = {  # in Moonraker's database
-    "rotate": "rotation",  # as front ends kept it long ago; what comes later counts
-    "urlStream": "stream_url",
-    "urlSnapshot": "snapshot_url",
-    "targetFps": "target_fps",
-    "targetFpsIdle": "target_fps_idle",
-    "flipX": "flip_horizontal",
-    "flipY": "flip_vertical",
-    "aspectRatio": "aspect_ratio",
-}
 
 
 def cameras(database: Database, known: Known) -> Part:
@@ -47,10 +36,6 @@ def cameras(database: Database, known: Known) -> Part:
 
 
 def _named(uid: str, stored: Any) -> dict[str, Any]:
-    """The members that webcams have here, by our names; where Moonraker has more, these are its own business."""
-    given = stored if isinstance(stored, dict) else {}
-    named = {ours: given[theirs] for theirs, ours in NAMES.items() if theirs in given} | given
-    fields = {name: value for name, value in named.items() if name in Webcam.model_fields}
-    if "name" in fields:
-        fields["name"] = str(fields["name"])  # as Moonraker takes it
-    return {"stream_url": "", **fields, "uid": uid, "source": "database"}
+    """As Moonraker takes it: any name as a text, and no address as an empty one."""
+    fields = {"stream_url": ""} | Webcam.named(uid, stored if isinstance(stored, dict) else {})
+    return fields | ({"name": str(fields["name"])} if "name" in fields else {})

@@ -284,6 +284,7 @@ def test_webcams_are_those_that_moonraker_shows(source: Path, target: Path, caps
         "b": b'{"name": "turned", "urlStream": "/x", "rotate": 90, "rotation": 180}',
         "c": b'{"name": 7, "urlStream": "/x"}',
         "d": b'{"name": "legacy", "urlStream": "/second"}',
+        "e": b'{"name": "blind", "urlStream": "", "service": "iframe"}',
     }
     with closing(sqlite3.connect(source / DATABASE)) as tables, tables:
         tables.execute("DELETE FROM namespace_store WHERE namespace = 'webcams'")
@@ -295,6 +296,7 @@ def test_webcams_are_those_that_moonraker_shows(source: Path, target: Path, caps
         ("a", "legacy", 90),
         ("b", "turned", 180),
         ("c", "7", 0),
+        ("e", "blind", 0),
     ]
     assert take_over(source, target) == 0
     assert "Nothing to do" in capsys.readouterr().out
