@@ -10,7 +10,7 @@ from contextlib import suppress
 from bus.agent import Actor, Bus, Host
 from bus.aggregate import restored
 from bus.envelope import loads
-from bus.errors import BusError, Internal, InvalidParams, NotFound, Unprocessable
+from bus.errors import BusError, Internal, InvalidParams, NotFound, OutOfSpace, Unavailable, Unprocessable
 from bus.log import JSON
 from bus.record import Record
 from schemas import files
@@ -23,7 +23,7 @@ from .disk import Disk
 from .entries import File
 from .index import has_gcode_suffix
 from .library import Done, Library
-from .metadata import Job, NotGcode, ScanError, Scanner, gcode_name, renamed
+from .metadata import Busy, Job, NoSpace, NotGcode, ScanError, Scanner, gcode_name, renamed
 from .roots import Location, Roots, explained
 from .transfer import Upload
 
@@ -108,7 +108,8 @@ class Gcodes:
     async def prepare(self, upload: Upload, target: Location, *, objects: bool) -> GcodeMetadata | None:
         """Reads what is being uploaded, and rewrites it where that is wanted; None where it says nothing.
 
-        Raises Unprocessable for an archive without gcode.
+        Raises Unprocessable for an archive without gcode; for one that cannot be unpacked now OutOfSpace, Unavailable
+        or Internal.
         """
         output = temporary_name() if objects or target.name.lower().endswith(UFP) else None
         folder = await self._disk.run(_folder, target)
@@ -121,7 +122,9 @@ class Gcodes:
         except NotGcode as error:
             raise Unprocessable(str(error)) from None
         except ScanError as error:
-            log.warning("%s has no metadata: %s", target.path, error)
+            log.warning("%s was not scanned: %s", target.path, error)
+            if final(target) != target:
+                raise _unscanned("The archive could not be unpacked", error) from None
             return None
         finally:
             await self._disk.run(os.close, folder)
@@ -219,6 +222,15 @@ def final(target: Location) -> Location:
     if target.root.name == files.GCODES and target.name.lower().endswith(UFP):
         return target.parent.child(gcode_name(target.name))
     return target
+
+
+def _unscanned(what: str, error: ScanError) -> BusError:
+    """What is answered where a scan failed; one that another try may mend is retryable."""
+    if isinstance(error, NoSpace):
+        return OutOfSpace(f"{what}: no space left on the disk")
+    if isinstance(error, Busy) or error.__cause__ is not None:  # the worker has gone
+        return Unavailable(f"{what}: {error}")
+    return Internal(f"{what}: {error}")
 
 
 def _thumbnails(known: Known) -> list[str]:

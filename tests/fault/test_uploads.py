@@ -1,5 +1,6 @@
 """Uploads that are interrupted: by a kill, a full disk, or a client that does not do what it has said."""
 
+import io
 import os
 import shutil
 import signal
@@ -7,6 +8,7 @@ import socket
 import subprocess
 import threading
 import time
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
@@ -110,6 +112,21 @@ def test_a_full_disk_is_said_and_what_was_there_stays(tmp_path: Path) -> None:
             assert not unfinished(disk)
             assert (disk / "old.gcode").read_bytes() == OLD
             assert upload(where, "little.gcode", b"G28\n" * 1000).status == 201
+
+
+def test_an_archive_for_which_there_is_no_room_becomes_no_file(tmp_path: Path) -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("/3D/model.gcode", os.urandom(2000).hex() * (60 << 8))  # of 60 MB remains 1
+    with small_disk(tmp_path / "disk", "48m") as disk:
+        config = tmp_path / "printer.yaml"
+        config.write_text(f"filestore:\n  gcodes: {disk}\n")
+        with running(tmp_path / "data", "--virtual", "--config", str(config)) as (_, where):
+            until(lambda: bool(get(where, "/server/info")["klippy_state"] == "ready"))
+            refused = upload(where, "much.ufp", packed.getvalue(), print="true")
+            assert (refused.status, refused.json["error"]["code"]) == (507, 507)
+            assert not [path for path in disk.rglob("*") if path.is_file() and path.name != "demo.gcode"]
+            assert upload(where, "little.gcode", b"G28\n").status == 201
 
 
 def test_a_full_disk_ends_an_upload_over_mqtt(tmp_path: Path, run: Run[None]) -> None:

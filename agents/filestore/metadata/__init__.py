@@ -1,6 +1,6 @@
 """Metadata of gcode files: what slicers write about a print, pictures and objects, read by a worker process."""
 
-from .errors import Busy, Failed, NotGcode, ScanError, TimedOut
+from .errors import Busy, Failed, NoSpace, NotGcode, ScanError, TimedOut
 from .names import GCODE_SUFFIXES, gcode_name
 from .renaming import renamed
 from .scanner import Job, Limits, Scan, Scanner
@@ -11,6 +11,7 @@ __all__ = [
     "Failed",
     "Job",
     "Limits",
+    "NoSpace",
     "NotGcode",
     "Scan",
     "ScanError",

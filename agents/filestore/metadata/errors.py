@@ -3,6 +3,7 @@
 ScanError
   NotGcode   the file cannot be gcode: an archive that is broken, a bomb, or has none in it
   Failed     reading or writing failed, or the worker died
+  NoSpace    the disk has no room for what has to be written
   TimedOut   no progress for too long
   Busy       too many scans wait
 """
@@ -18,6 +19,10 @@ class NotGcode(ScanError):
 
 class Failed(ScanError):
     """Reading, writing or the worker failed."""
+
+
+class NoSpace(ScanError):
+    """The disk has no room for what has to be written."""
 
 
 class TimedOut(ScanError):

@@ -1,6 +1,7 @@
 """The worker process: it scans what it is sent, one file at a time, below everybody else and within bounds."""
 
 import contextlib
+import errno
 import json
 import logging
 import os
@@ -10,8 +11,9 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
-from .errors import ScanError
+from .errors import Failed, NoSpace, ScanError
 from .scan import Order, scan
 
 log = logging.getLogger(__name__)
@@ -20,6 +22,7 @@ MAX_MESSAGE = 64 << 10  # bytes of an order
 PROGRESS_SECONDS = 0.1
 OOM_ADJUSTMENT = Path("/proc/self/oom_score_adj")
 OOM_SCORE = "800"  # of 1000: when memory runs out, this goes first, not Klipper
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def main(channel: int, memory: int, niceness: int) -> None:
@@ -60,19 +63,40 @@ def serve(served: socket.socket) -> bool:
 
 def answer(wanted: Mapping[str, Any], descriptors: list[int], progress: Callable[[float], None]) -> dict[str, object]:
     """The answer to an order: metadata, or the kind of error and its text."""
+    file, folder = descriptors
+    order = Order(file, folder, **wanted)
     try:
-        file, folder = descriptors
-        metadata, rewritten = scan(Order(file, folder, **wanted), progress)
-    except ScanError as error:
-        return {"error": type(error).__name__, "text": str(error)}
-    except OSError as error:
-        return {"error": "Failed", "text": f"The scan failed: {os.strerror(error.errno or 0)}"}
-    except MemoryError:
-        return {"error": "Failed", "text": "The scan needs too much memory"}
-    except Exception:
-        log.exception("the scan of %s failed", wanted.get("name"))
-        return {"error": "Failed", "text": "The scan failed"}
+        metadata, rewritten = scan(order, progress)
+    except Exception as error:
+        failure = _explained(error, order)
+        return _unread(order) or {"error": type(failure).__name__, "text": str(failure)}
     return {"metadata": metadata, "rewritten": rewritten}
+
+
+def _explained(error: Exception, order: Order) -> ScanError:
+    if isinstance(error, ScanError):
+        return error
+    if isinstance(error, OSError):
+        kind = NoSpace if error.errno in FULL else Failed
+        return kind(f"The scan failed: {os.strerror(error.errno or 0)}")
+    if isinstance(error, MemoryError):
+        return Failed("The scan needs too much memory")
+    log.error("the scan of %s failed", order.name, exc_info=error)
+    return Failed("The scan failed")
+
+
+def _unread(order: Order) -> dict[str, object] | None:
+    """The answer about contents that were written whole and could not be read then; None where there are none."""
+    if order.output is None:
+        return None
+    try:
+        found = os.lstat(order.output, dir_fd=order.folder)
+    except FileNotFoundError:
+        return None
+    return {
+        "metadata": {"size": found.st_size, "modified": found.st_mtime, "uuid": str(uuid4())},
+        "rewritten": True,
+    }
 
 
 def reporter(served: socket.socket) -> Callable[[float], None]:

@@ -1,0 +1,100 @@
+"""Files that cannot be scanned now: archives do not become files, and other files get their metadata later."""
+
+import asyncio
+import io
+import os
+import signal
+import zipfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from agents.filestore.disk import Disk
+from agents.filestore.gcodes import Gcodes
+from agents.filestore.library import Library
+from agents.filestore.metadata import Limits, Scanner
+from agents.filestore.notices import Notices
+from agents.filestore.roots import Location, Roots
+from agents.filestore.transfer import Upload
+from bus.errors import BusError, Internal, Unavailable
+from schemas.gcode_metadata import GcodeMetadata
+from tests.agent_bus import RecordingBus
+from tests.conftest import Run
+from tests.unit.agents.filestore.metadata.test_scanner import until, workers
+
+GCODE = b";Generated with Cura_SteamEngine 5.8.0\nG28\n"
+
+
+def ufp(**entries: bytes) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("/3D/model.gcode", GCODE)
+        for name, content in entries.items():
+            archive.writestr(f"/Metadata/{name}.png", content)
+    return packed.getvalue()
+
+
+class Place:
+    """The gcodes root, and who knows its metadata."""
+
+    def __init__(self, folder: Path, limits: Limits) -> None:
+        self.bus, self.disk, self.roots, self.folder = RecordingBus(folder), Disk(), Roots(), folder
+        self.library = Library(self.roots, self.disk, Notices(lambda said: None))
+        self.scanner = Scanner(limits)
+        self.gcodes = Gcodes(self.bus, None, self.library, self.disk, self.scanner)
+
+    async def prepare(self, name: str, content: bytes) -> GcodeMetadata | None:
+        """What is known of an upload before it is a file."""
+        upload = Upload(self.at(name), size=None, limit=1 << 20)
+        try:
+            upload.write([memoryview(content)])
+            return await self.gcodes.prepare(upload, self.at(name), objects=False)
+        finally:
+            upload.close()
+
+    def at(self, path: str) -> Location:
+        return Location(self.roots.root("gcodes"), path)
+
+    def names(self) -> set[str]:
+        return {path.name for path in self.folder.iterdir()}
+
+    async def stopped(self) -> int:
+        """A worker that does nothing."""
+        await self.scanner.prepare()
+        await until(workers)
+        (pid,) = workers()
+        os.kill(pid, signal.SIGSTOP)
+        return pid
+
+
+@asynccontextmanager
+async def serving(folder: Path, timeout: float = 20.0) -> AsyncIterator[Place]:
+    place = Place(folder, Limits(timeout=timeout))
+    try:
+        await place.library.open("gcodes", folder, writable=True)
+        async with place.scanner:
+            yield place
+    finally:
+        place.roots.close()
+        place.disk.close()
+
+
+@pytest.mark.parametrize(("fate", "error"), [(signal.SIGKILL, Unavailable), (signal.SIGSTOP, Internal)])
+def test_an_archive_that_is_not_unpacked_is_refused(
+    tmp_path: Path, run: Run[None], fate: signal.Signals, error: type[BusError]
+) -> None:
+    async def scenario() -> None:
+        async with serving(tmp_path, timeout=1.0) as place:
+            worker = await place.stopped()
+            preparing = asyncio.create_task(place.prepare("part.ufp", ufp()), name="prepare")
+            await asyncio.sleep(0.1)
+            os.kill(worker, fate)
+            with pytest.raises(error, match="could not be unpacked"):
+                await preparing
+            assert not place.names()
+            read = await place.prepare("part.ufp", ufp())
+            assert read is not None and read.slicer == "Cura"
+
+    run(scenario())
