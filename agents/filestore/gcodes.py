@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 
 UNPRINTED: Known = {"print_start_time": None, "job_id": None}
 UFP = ".ufp"
+AT_ONCE = 16  # files of others that are scanned before they are announced; more at once have to wait
+BUSY_SECONDS = 1.0  # after which files that wait are tried again
 
 
 def is_gcode(location: Location) -> bool:
@@ -50,6 +52,7 @@ class Gcodes:
         self._store = Metadata()
         self._unscanned: dict[Location, None] = {}
         self._wanted = asyncio.Event()
+        self._announced = 0  # files that are scanned before they are announced
         self._failed: dict[str, tuple[int, int, int]] = {}  # stamps of files that could not be read
         self.record = Record(bus)
 
@@ -66,8 +69,12 @@ class Gcodes:
             while self._unscanned:
                 location = next(iter(self._unscanned))
                 del self._unscanned[location]
-                with suppress(BusError):
+                try:
                     await self.current(location)
+                except Unavailable:
+                    await asyncio.sleep(BUSY_SECONDS)
+                except BusError:
+                    continue
 
     def shown(self, location: Location, file: File) -> Known | None:
         """The metadata of a file as it is, where it is known."""
@@ -86,7 +93,10 @@ class Gcodes:
         return self._store.prints.get(location.path, UNPRINTED)
 
     async def current(self, location: Location, *, again: bool = False) -> Known:
-        """The metadata of a file, which is scanned where that is needed; raises NotFound, InvalidParams, Internal."""
+        """The metadata of a file, which is scanned where that is needed.
+
+        Raises NotFound, InvalidParams, Internal; and Unavailable where another try may find it.
+        """
         file = self._library.file(location)
         if not is_gcode(location):
             raise InvalidParams("This is not a gcode file") if again else NotFound("No metadata")
@@ -101,8 +111,12 @@ class Gcodes:
             self._failed[location.path] = file.stamp
             raise InvalidParams(str(error)) from None
         except ScanError as error:
-            self._failed[location.path] = file.stamp
-            raise Internal(f"The metadata could not be read: {error}") from None
+            shown = _unscanned("The metadata could not be read", error)
+            if isinstance(error, Busy):
+                self._later(location)
+            elif not shown.retryable:
+                self._failed[location.path] = file.stamp
+            raise shown from None
         return self._keep(location, metadata)
 
     async def prepare(self, upload: Upload, target: Location, *, objects: bool) -> GcodeMetadata | None:
@@ -142,8 +156,7 @@ class Gcodes:
         elif gone is not None and done.location.root.name == files.GCODES:
             await self._disk.run(_unlink_thumbnails, done.location, _thumbnails(gone))
         if done.action in ("create_file", "modify_file", "move_file") and is_gcode(done.location):
-            with suppress(BusError):
-                await self.current(done.location)
+            await self._get_ready(done.location, outside=actor is None)
         elif done.action.endswith("_dir"):
             self.catch_up(done.location)
 
@@ -154,8 +167,21 @@ class Gcodes:
         for path, file in self._library.index.files(folder):
             location = Location(folder.root, path)
             if is_gcode(location) and self.shown(location, file) is None:
-                self._unscanned[location] = None
+                self._later(location)
+
+    def _later(self, location: Location) -> None:
+        self._unscanned[location] = None
         self._wanted.set()
+
+    async def _get_ready(self, location: Location, *, outside: bool) -> None:
+        if outside and self._announced >= AT_ONCE:  # uploads have to be scanned meanwhile
+            return self._later(location)
+        self._announced += outside
+        try:
+            with suppress(BusError):
+                await self.current(location)
+        finally:
+            self._announced -= outside
 
     def _note(self, done: Done, source: Location | None, actor: Actor | None) -> None:
         data: dict[str, JSON] = {"action": done.action, "root": done.location.root.name, "path": done.location.path}

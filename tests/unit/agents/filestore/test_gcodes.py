@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from agents.filestore import gcodes
 from agents.filestore.disk import Disk
 from agents.filestore.gcodes import Gcodes
 from agents.filestore.library import Library
 from agents.filestore.metadata import Limits, Scanner
+from agents.filestore.metadata.scanner import MAX_WAITING
 from agents.filestore.notices import Notices
 from agents.filestore.roots import Location, Roots
 from agents.filestore.transfer import Upload
@@ -22,6 +24,7 @@ from bus.errors import BusError, Internal, Unavailable
 from schemas.gcode_metadata import GcodeMetadata
 from tests.agent_bus import RecordingBus
 from tests.conftest import Run
+from tests.mqtt_files import gather
 from tests.unit.agents.filestore.metadata.test_scanner import until, workers
 
 GCODE = b";Generated with Cura_SteamEngine 5.8.0\nG28\n"
@@ -54,6 +57,16 @@ class Place:
         finally:
             upload.close()
 
+    async def change(self, *names: str) -> None:
+        """Somebody else writes files."""
+        for name in names:
+            (self.folder / name).write_bytes(GCODE)
+        found = await self.library.refresh(self.at(""))
+        await gather(*(self.gcodes.changed(done) for done in found))
+
+    def known(self) -> set[str]:
+        return {path for path, file in self.library.index.files(self.at("")) if self.gcodes.shown(self.at(path), file)}
+
     def at(self, path: str) -> Location:
         return Location(self.roots.root("gcodes"), path)
 
@@ -79,6 +92,64 @@ async def serving(folder: Path, timeout: float = 20.0) -> AsyncIterator[Place]:
     finally:
         place.roots.close()
         place.disk.close()
+
+
+@asynccontextmanager
+async def scanning(place: Place) -> AsyncIterator[None]:
+    """What waits is scanned."""
+    running = asyncio.create_task(place.gcodes.run(), name="scans")
+    yield
+    running.cancel()
+
+
+def test_many_files_of_others_all_get_their_metadata(tmp_path: Path, run: Run[None]) -> None:
+    names = {f"{number}.gcode" for number in range(MAX_WAITING + 20)}
+
+    async def scenario() -> None:
+        async with serving(tmp_path) as place, scanning(place):
+            copying = asyncio.create_task(place.change(*names), name="copy")
+            await until(lambda: place.known())
+            assert await place.prepare("part.ufp", ufp()) is not None  # there is room for uploads
+            await copying
+            await until(lambda: place.known() == names)
+
+    run(scenario())
+
+
+def test_a_file_that_finds_no_room_is_scanned_later(
+    tmp_path: Path, run: Run[None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gcodes, "BUSY_SECONDS", 0.01)
+
+    async def scenario() -> None:
+        async with serving(tmp_path) as place, scanning(place):
+            await place.change("a.gcode")
+            worker = await place.stopped()
+            again = [place.gcodes.current(place.at("a.gcode"), again=True) for _ in range(MAX_WAITING)]
+            scans = asyncio.create_task(gather(*again), name="scans")
+            await until(lambda: place.scanner._waiting == MAX_WAITING)
+            await place.change("b.gcode")
+            with pytest.raises(Unavailable):
+                await place.gcodes.current(place.at("b.gcode"))
+            os.kill(worker, signal.SIGCONT)
+            await scans
+            await until(lambda: place.known() == {"a.gcode", "b.gcode"})
+
+    run(scenario())
+
+
+def test_a_file_whose_scan_lost_its_worker_is_tried_again(tmp_path: Path, run: Run[None]) -> None:
+    async def scenario() -> None:
+        async with serving(tmp_path) as place:
+            worker = await place.stopped()
+            changing = asyncio.create_task(place.change("a.gcode"), name="change")
+            await until(lambda: place.scanner._waiting)
+            os.kill(worker, signal.SIGKILL)
+            await changing
+            assert not place.known()
+            assert (await place.gcodes.current(place.at("a.gcode")))["slicer"] == "Cura"
+
+    run(scenario())
 
 
 @pytest.mark.parametrize(("fate", "error"), [(signal.SIGKILL, Unavailable), (signal.SIGSTOP, Internal)])
