@@ -6,6 +6,7 @@ import logging
 import os
 import posixpath
 from contextlib import suppress
+from pathlib import PurePosixPath
 
 from bus.agent import Actor, Bus, Host
 from bus.aggregate import restored
@@ -126,7 +127,8 @@ class Gcodes:
         or Internal.
         """
         output = temporary_name() if objects or target.name.lower().endswith(UFP) else None
-        folder = await self._disk.run(_folder, target)
+        replaced = self._store.files.get(final(target).path, {})
+        folder = await self._disk.run(_folder, target, _archived(target.name, replaced))
         try:
             job = Job(upload.file, folder, target.name, output, objects)
             scan = await self._scanner.scan(job)
@@ -263,9 +265,17 @@ def _thumbnails(known: Known) -> list[str]:
     return [each["relative_path"] for each in known.get("thumbnails", ())]
 
 
-def _folder(target: Location) -> int:
+def _archived(name: str, known: Known) -> list[str]:
+    """The picture that an earlier archive of that name has brought; a scan would take it for the file's own."""
+    return [path for path in _thumbnails(known) if posixpath.basename(path) == f"{PurePosixPath(name).stem}.png"]
+
+
+def _folder(target: Location, without: list[str]) -> int:
+    """The folder of a file, where pictures of it are deleted."""
     with explained(InvalidParams, "The folder"):
-        return open_beneath(target.root.handle, target.parent.path)
+        folder = open_beneath(target.root.handle, target.parent.path)
+    _unlink_thumbnails(target, without)
+    return folder
 
 
 def _opened(roots: Roots, location: Location) -> tuple[int, int, bool]:

@@ -13,7 +13,7 @@ import pytest
 
 from agents.filestore import gcodes
 from agents.filestore.disk import Disk
-from agents.filestore.gcodes import Gcodes
+from agents.filestore.gcodes import Gcodes, final
 from agents.filestore.library import Library
 from agents.filestore.metadata import Limits, Scanner
 from agents.filestore.metadata.scanner import MAX_WAITING
@@ -22,9 +22,10 @@ from agents.filestore.roots import Location, Roots
 from agents.filestore.transfer import Upload
 from bus.errors import BusError, Internal, Unavailable
 from schemas.gcode_metadata import GcodeMetadata
-from tests.agent_bus import RecordingBus
+from tests.agent_bus import ALICE, RecordingBus
 from tests.conftest import Run
 from tests.mqtt_files import gather
+from tests.unit.agents.filestore.metadata.pictures import picture
 from tests.unit.agents.filestore.metadata.test_scanner import until, workers
 
 GCODE = b";Generated with Cura_SteamEngine 5.8.0\nG28\n"
@@ -48,12 +49,16 @@ class Place:
         self.scanner = Scanner(limits)
         self.gcodes = Gcodes(self.bus, None, self.library, self.disk, self.scanner)
 
-    async def prepare(self, name: str, content: bytes) -> GcodeMetadata | None:
-        """What is known of an upload before it is a file."""
+    async def upload(self, name: str, content: bytes) -> GcodeMetadata:
+        """What is known of a new file."""
         upload = Upload(self.at(name), size=None, limit=1 << 20)
         try:
             upload.write([memoryview(content)])
-            return await self.gcodes.prepare(upload, self.at(name), objects=False)
+            metadata = await self.gcodes.prepare(upload, self.at(name), objects=False)
+            assert metadata is not None
+            done = await self.library.place(upload, final(self.at(name)), None)
+            await self.gcodes.changed(done, ALICE, metadata)
+            return metadata
         finally:
             upload.close()
 
@@ -109,9 +114,9 @@ def test_many_files_of_others_all_get_their_metadata(tmp_path: Path, run: Run[No
         async with serving(tmp_path) as place, scanning(place):
             copying = asyncio.create_task(place.change(*names), name="copy")
             await until(lambda: place.known())
-            assert await place.prepare("part.ufp", ufp()) is not None  # there is room for uploads
+            await place.upload("part.ufp", ufp())  # there is room for that
             await copying
-            await until(lambda: place.known() == names)
+            await until(lambda: place.known() == names | {"part.gcode"})
 
     run(scenario())
 
@@ -159,13 +164,28 @@ def test_an_archive_that_is_not_unpacked_is_refused(
     async def scenario() -> None:
         async with serving(tmp_path, timeout=1.0) as place:
             worker = await place.stopped()
-            preparing = asyncio.create_task(place.prepare("part.ufp", ufp()), name="prepare")
+            uploading = asyncio.create_task(place.upload("part.ufp", ufp()), name="upload")
             await asyncio.sleep(0.1)
             os.kill(worker, fate)
             with pytest.raises(error, match="could not be unpacked"):
-                await preparing
+                await uploading
             assert not place.names()
-            read = await place.prepare("part.ufp", ufp())
-            assert read is not None and read.slicer == "Cura"
+            assert (await place.upload("part.ufp", ufp())).slicer == "Cura"
 
     run(scenario())
+
+
+@pytest.mark.parametrize(("name", "content"), [("part.gcode", GCODE), ("part.ufp", ufp())])
+def test_the_picture_of_an_archive_goes_with_it(tmp_path: Path, run: Run[None], name: str, content: bytes) -> None:
+    async def scenario() -> None:
+        async with serving(tmp_path) as place:
+            first = await place.upload("part.ufp", ufp(thumbnail=picture(100, 100)))
+            assert {each.relative_path for each in first.thumbnails} == {
+                f".thumbs/part{end}.png" for end in ("", "-32x32")
+            }
+            again = await place.upload("part.ufp", ufp(thumbnail=picture(90, 90)))
+            assert {each.width for each in again.thumbnails} == {90, 32}
+            assert not (await place.upload(name, content)).thumbnails
+
+    run(scenario())
+    assert not list(tmp_path.rglob("*.png"))
