@@ -73,6 +73,8 @@ class FileStore(Agent):
         topics = self.bus.topics
         self._transfers = Transfers(self.bus, self._disk)
         self._watcher = Watcher(self._roots, self._library.index, self._disk, self._on_news)
+        if self.host is not None:
+            self.host.watch(self._transfers)
         try:
             await self._gcodes.restore()
             await self._open_roots()
@@ -88,6 +90,8 @@ class FileStore(Agent):
                 tasks.create_task(self._follow_klipper(), name="filestore: klipper")
         finally:
             self._life = None
+            if self.host is not None:
+                self.host.unwatch(self._transfers)
             self._roots.close()
             self._disk.close()
 

@@ -2,23 +2,25 @@
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable
+import math
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from secrets import token_hex
 from typing import Any
 
 from pydantic import ValidationError
 
-from bus.agent import Bus, Call
+from bus.agent import Bus, Call, Connection
 from bus.envelope import dumps, loads
 from bus.errors import BusError, Conflict, Forbidden, InvalidParams, NotFound, Timeout, Unavailable
 from schemas import files
 
-from .chunks import AHEAD_BYTES, OFFSET_BYTES, WINDOW, Incoming, Outgoing, Owner, Say
+from .chunks import AHEAD_BYTES, OFFSET_BYTES, WINDOW, Incoming, Outgoing, Owner, Say, Transfer
 from .disk import Disk
 from .roots import Location
 from .transfer import Download, Upload
 
-MAX_TRANSFERS = 64  # of either kind; one more is refused
+MAX_TRANSFERS = 64  # of either kind; one more is refused, to a bridge where so many are its own
+MAX_OF_CLIENT = 8  # of either kind
 IDLE_SECONDS = 60.0  # without a sign of the client, until a transfer is given up
 PROGRESS_SECONDS = 0.5  # between two reports of uploads under way
 KEY_DIGITS = 32
@@ -36,6 +38,22 @@ def resumption_key(call: Call, asked: files.UploadParams) -> str | None:
         return None
     said = [*owner_of(call), asked.root, asked.path, asked.filename, asked.size, asked.checksum.strip().lower()]
     return hashlib.sha256(dumps(said)).hexdigest()[:KEY_DIGITS]
+
+
+def _require_topics(call: Call) -> None:
+    """Raises InvalidParams and Forbidden for clients without topics here."""
+    if "/" in call.client:
+        raise InvalidParams("Transfers need topics; over a websocket, use HTTP")
+    if call.client.startswith(UPLINK):
+        raise Forbidden("Files go through the printer's own broker only")
+
+
+def _require_room(call: Call, opened: Collection[Transfer]) -> None:
+    """Raises Unavailable where too many transfers of a kind are open; a bridge opens them for many."""
+    own = sum(each.client == call.client for each in opened)
+    many = call.actor.transport == "http"
+    if own >= (MAX_TRANSFERS if many else MAX_OF_CLIENT) or (len(opened) >= MAX_TRANSFERS and not many):
+        raise Unavailable("Too many file transfers are open")
 
 
 class Transfers:
@@ -76,7 +94,8 @@ class Transfers:
         async with self._opening:
             number = await self._resumed(key) if key else None
             if number is None:
-                self._require_room(owner)
+                _require_topics(call)
+                _require_room(call, self._incoming.values())
                 upload = await self._disk.run(Upload, near, size=asked.size, limit=limit, key=key)
                 number = token_hex(8)
                 say = self._speaker(self._upload_topics(owner[0], number))
@@ -100,8 +119,13 @@ class Transfers:
     async def open_download(self, call: Call, opening: Callable[[], Awaitable[Download]], chunk: int) -> dict[str, Any]:
         """Begins to serve; what the client must know. Raises what opening the file raises."""
         owner = owner_of(call)
-        self._require_room(owner)
+        _require_topics(call)
         opened = await opening()
+        try:
+            _require_room(call, self._outgoing.values())
+        except Unavailable:
+            await self._disk.run(opened.close)
+            raise
         number = token_hex(8)
         names = self._download_topics(owner[0], number)
         outgoing = Outgoing(owner, self._speaker(names), chunk, self._loop.time(), opened)
@@ -136,16 +160,6 @@ class Transfers:
 
     def _ahead(self) -> int:
         return AHEAD_BYTES // max(1, len(self._incoming))
-
-    def _require_room(self, owner: Owner) -> None:
-        """Raises Unavailable where too many transfers are open, and InvalidParams for clients without topics here."""
-        client = owner[0]
-        if "/" in client:
-            raise InvalidParams("Transfers need topics; over a websocket, use HTTP")
-        if client.startswith(UPLINK):
-            raise Forbidden("Files go through the printer's own broker only")
-        if len(self._incoming) >= MAX_TRANSFERS or len(self._outgoing) >= MAX_TRANSFERS:
-            raise Unavailable("Too many file transfers are open")
 
     def take_upload(self, number: str, call: Call) -> Incoming:
         """An upload of a client, to end it: that is done once. Raises NotFound and Conflict."""
@@ -185,10 +199,30 @@ class Transfers:
 
     async def end_download(self, number: str, owner: Owner) -> None:
         """Drops a download; raises NotFound."""
-        found = self._download(number, owner)
-        del self._outgoing[number]
-        await self._settled(found)
-        await self._disk.run(found.download.close)
+        self._download(number, owner)
+        await self._drop(number)
+
+    async def _drop(self, number: str) -> None:
+        found = self._outgoing.pop(number, None)
+        if found is not None:
+            await self._settled(found)
+            await self._disk.run(found.download.close)
+
+    # -- what happens to connections
+
+    def identified(self, connection: Connection) -> None:
+        """It does not matter who they are."""
+
+    def answered(self, connection: Connection, answer: Mapping[str, Any]) -> None:
+        """Nothing is asked of them."""
+
+    def left(self, connection: Connection) -> None:
+        """Downloads end soon after their client; uploads wait for it to come back."""
+        for outgoing in self._outgoing.values():
+            if outgoing.client == connection.client:
+                outgoing.heard = -math.inf
+
+    # -- what goes on
 
     async def _settled(self, transfer: Incoming | Outgoing) -> None:
         transfer.error = transfer.error or Unavailable("The transfer has ended")
@@ -238,9 +272,9 @@ class Transfers:
                 incoming.fail(Timeout("Nothing was heard of the client for too long"))
                 ending = self.end_upload(number, keep=incoming.key is not None)
                 self._tasks.create_task(ending, name="filestore: late upload")
-        for number, outgoing in list(self._outgoing.items()):
+        for number, outgoing in self._outgoing.items():
             if outgoing.heard < late and not outgoing.busy and self._tasks is not None:
-                self._tasks.create_task(self.end_download(number, outgoing.owner), name="filestore: late download")
+                self._tasks.create_task(self._drop(number), name="filestore: late download")
         if not self._incoming and not self._outgoing:
             self._open.clear()
 

@@ -171,6 +171,8 @@ def test_no_method_leaves_its_root(where: Addresses, ask: Ask, name: str) -> Non
         answer = ask(method, params)
         if "error" in answer:
             assert answer["error"]["code"] in (400, 403, -32601), (method, answer)
+        elif method == "files.upload.open":  # there is room for a few
+            ask("files.upload.abort", {"id": answer["result"]["id"]})
         assert "secret" not in json.dumps(answer.get("result", "")) or "outside" in name, (method, answer)
     for stolen in (where.data / "gcodes" / "a").iterdir():
         if stolen.is_file():

@@ -11,7 +11,7 @@ import pytest
 
 from tests.conftest import Run
 from tests.e2e.test_print import get, until
-from tests.file_client import download
+from tests.file_client import download, upload
 from tests.mqtt_files import Failed, FileClient, gather
 from tests.program import Addresses, running
 
@@ -249,6 +249,36 @@ def test_an_upload_goes_on_where_its_connection_has_ended(where: Addresses, run:
 
     run(scenario())
     assert (where.data / "gcodes" / "cut.gcode").read_bytes() == content
+
+
+def test_one_client_does_not_take_the_room_of_others(where: Addresses, run: Run[None]) -> None:
+    (where.data / "gcodes" / "many.bin").write_bytes(bytes(1000))
+
+    async def scenario() -> None:
+        client = await FileClient.open(where, "greedy")
+        uploads = [await client.ask("files.upload.open", filename="x.bin") for _ in range(8)]
+        assert await refused(client.ask("files.upload.open", filename="x.bin")) == 503
+        for _ in range(8):
+            await client.ask("files.download.open", path="gcodes/many.bin")
+        assert await refused(client.ask("files.download.open", path="gcodes/many.bin")) == 503
+        assert (await asyncio.to_thread(upload, where, "slicer.gcode")).status == 201
+        for each in uploads:
+            await client.ask("files.upload.abort", id=each["id"])
+        await client.close()
+        client = await FileClient.open(where, "greedy")
+        while True:
+            try:
+                await client.ask("files.download.open", path="gcodes/many.bin")
+                break
+            except Failed:
+                await asyncio.sleep(0.1)
+        await client.close()
+
+    async def patiently() -> None:
+        async with asyncio.timeout(20):  # silence alone ends transfers after a minute
+            await scenario()
+
+    run(patiently())
 
 
 def test_a_slow_reader_and_a_fast_writer_delay_nobody_else(where: Addresses, run: Run[None]) -> None:

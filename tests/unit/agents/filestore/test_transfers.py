@@ -11,16 +11,19 @@ import pytest
 
 from agents.filestore.disk import Disk
 from agents.filestore.roots import Location, Roots
-from agents.filestore.transfers import IDLE_SECONDS, PROGRESS_SECONDS, Transfers
-from bus.agent import Actor, Call
-from bus.errors import BusError, Conflict, Forbidden, InvalidParams, NotFound
+from agents.filestore.transfer import Download
+from agents.filestore.transfers import IDLE_SECONDS, MAX_OF_CLIENT, MAX_TRANSFERS, PROGRESS_SECONDS, Transfers
+from bus.agent import Actor, Call, Connection
+from bus.errors import BusError, Conflict, Forbidden, InvalidParams, NotFound, Unavailable
 from schemas.files import UPLOAD_OPEN, UploadParams
 from tests.agent_bus import RecordingBus
 from tests.conftest import Run
 
 CONTENT = os.urandom(5000)
 ASKED = UploadParams(filename="x.gcode", size=5000, checksum=sha256(CONTENT).hexdigest(), chunk=1024)
+UNKNOWN = UploadParams(filename="x.gcode")  # what cannot be continued
 LIMIT = 1 << 20
+BROWSER = Call(UPLOAD_OPEN, None, Actor(None, "http", "10.0.0.7"), client="bridge")
 
 
 def call(client: str, user: str | None = None) -> Call:
@@ -38,6 +41,12 @@ class Place:
     async def open(self, whose: Call, asked: UploadParams = ASKED) -> tuple[str, int]:
         found = await self.transfers.open_upload(whose, asked, self.near, LIMIT)
         return found["id"], found["start"]
+
+    async def download(self, whose: Call) -> str:
+        async def opening() -> Download:
+            return await self.disk.run(Download, self.roots, self.near)
+
+        return str((await self.transfers.open_download(whose, opening, 1024))["id"])
 
     def parts(self) -> list[int]:
         return sorted(path.stat().st_size for path in self.folder.iterdir())
@@ -112,5 +121,46 @@ def test_a_silent_client_finds_what_it_has_sent(tmp_path: Path, run: Run[None]) 
             again, start = await place.open(call("desk"))
             assert again != known and start == 1000
         assert place.parts() == [1000]  # the program may come back, too
+
+    run(scenario())
+
+
+def test_a_client_has_room_for_a_few_and_never_that_of_others(tmp_path: Path, run: Run[None]) -> None:
+    (tmp_path / "x.gcode").write_bytes(CONTENT)
+
+    async def scenario() -> None:
+        async with serving(tmp_path) as place:
+            for number in range(MAX_TRANSFERS // MAX_OF_CLIENT):
+                for _ in range(MAX_OF_CLIENT):
+                    await place.open(call(f"desk{number}"), UNKNOWN)
+                with pytest.raises(Unavailable):
+                    await place.open(call(f"desk{number}"), UNKNOWN)
+            with pytest.raises(Unavailable):
+                await place.open(call("lamp"), UNKNOWN)
+            await place.download(call("desk0"))
+            for _ in range(MAX_TRANSFERS):
+                await place.open(BROWSER, UNKNOWN)
+            with pytest.raises(Unavailable):
+                await place.open(BROWSER, UNKNOWN)
+
+    run(scenario())
+
+
+def test_the_downloads_of_a_client_go_with_it(tmp_path: Path, run: Run[None]) -> None:
+    (tmp_path / "x.gcode").write_bytes(CONTENT)
+
+    async def scenario() -> None:
+        async with serving(tmp_path) as place:
+            for client in ("desk", "lamp"):
+                await place.open(call(client))
+                await asyncio.gather(*(place.download(call(client)) for _ in range(MAX_OF_CLIENT)))
+            refused = await asyncio.gather(*(place.download(call("desk")) for _ in range(2)), return_exceptions=True)
+            assert [type(each) for each in refused] == [Unavailable] * 2
+            place.transfers.left(Connection(1, "desk", call("desk").actor))
+            async with asyncio.timeout(10):
+                while len(place.transfers._outgoing) > MAX_OF_CLIENT:  # noqa: ASYNC110 - a sweep, which tells nobody
+                    await asyncio.sleep(PROGRESS_SECONDS / 4)
+            await place.download(call("desk"))
+            assert len(place.transfers._incoming) == 2
 
     run(scenario())
