@@ -11,6 +11,7 @@ from schemas.files import DOWNLOAD_CHECKSUM, DOWNLOAD_CLOSE, DOWNLOAD_OPEN, UPLO
 
 from .calls import CallFailed
 from .client import LinkLost
+from .config import ConfigError
 from .courier import Line, Watcher, beside
 from .envelope import dumps, loads
 from .errors import BusError, Conflict, Unprocessable
@@ -118,7 +119,10 @@ class Get(Transfer):
     """The printer's file `path` (with its root), which becomes the file `target` here."""
 
     def __init__(self, path: str, target: Path, watcher: Watcher) -> None:
+        """Raises ConfigError for a target that is no file."""
         super().__init__(watcher)
+        if target.exists() and not target.is_file():
+            raise ConfigError(f"{target}: this is not a file that could be replaced")
         self._path = path
         self._target = target
         self._arrived: list[bytes] = []
