@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from email.message import Message
+from email.utils import collapse_rfc2231_value
 from typing import TYPE_CHECKING
 
 from python_multipart.exceptions import FormParserError
@@ -73,13 +74,19 @@ class Form:
 
     def _on_headers(self) -> None:
         name = self._headers.get_param("name", header="content-disposition")
-        filename = self._headers.get_filename()
+        filename = self._sent_name()
         if filename is None:
             self._field = name if isinstance(name, str) else ""
             return
         if self.filename is not None:
             raise InvalidParams("A form brings one file")
         self.filename, self._in_file = filename, True
+
+    def _sent_name(self) -> str | None:
+        """The name of a file; `filename*` says it better than `filename`, where .NET puts an encoded word."""
+        said = self._headers.get_params([], "content-disposition")
+        encoded = [value for name, value in said if name == "filename" and isinstance(value, tuple)]
+        return collapse_rfc2231_value(encoded[0]) if encoded else self._headers.get_filename()
 
     def _on_data(self, data: bytes, start: int, end: int) -> None:
         if self._in_file:

@@ -195,6 +195,7 @@ def test_no_upload_leaves_its_root(where: Addresses, name: str) -> None:
     gone = {path for path in (where.data / "gcodes").rglob("*")}
     for parts in (
         (file_part(f"{name}/new.gcode".replace("\0", "%00"), SECRET),),
+        (file_part("fine.gcode", SECRET, extra=f"; filename*=utf-8''{quote(name, safe='')}%2Fnew.gcode"),),
         (field("path", name), file_part("new.gcode", SECRET)),
         (file_part("new.gcode", SECRET), field("path", name)),
         (field("root", f"gcodes/{name}"), file_part("new.gcode", SECRET)),

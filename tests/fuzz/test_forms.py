@@ -1,6 +1,7 @@
 """Multipart forms, whole and mutilated, in pieces of any size: the same comes out, or a right error."""
 
 from collections.abc import Sequence
+from urllib.parse import quote
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -38,6 +39,12 @@ def test_what_was_sent_comes_out(fields: dict[str, str], filename: str, content:
     body = form(*(field(name, value) for name, value in fields.items()), file_part(filename, content))
     found, received = read(pieces(body, cuts))
     assert (found.fields, found.filename, received, found.complete) == (fields, filename, content, True)
+
+
+@given(VALUES)
+def test_the_encoded_name_of_a_file_is_the_one_that_counts(name: str) -> None:
+    extra = f"; filename*=utf-8''{quote(name, safe='')}"
+    assert read([form(file_part("=?utf-8?B?dMO8ci5nY29kZQ==?=", b"G28", extra=extra))])[0].filename == name
 
 
 @given(st.binary(max_size=2000), st.lists(st.tuples(st.integers(0, 10_000), st.binary(max_size=8)), max_size=8), CUTS)
