@@ -12,7 +12,7 @@ from .log import JSON, NewEvent
 
 log = logging.getLogger(__name__)
 
-MAX_WAITING = 1024  # facts; when the log cannot take them, the newest are dropped and reported
+MAX_WAITING = 1024  # facts; when the log cannot take them, or not so fast, the newest are dropped and reported
 RETRY = 1.0  # seconds
 LAST_SECONDS = 2.0  # for what waits when its agent stops
 
@@ -30,7 +30,7 @@ class Record:
         """Takes a fact for the log."""
         if len(self._waiting) >= MAX_WAITING:
             if not self._full:
-                log.error("the event log takes nothing: facts about the printer are being lost")
+                log.error("%d facts wait for the event log: newer ones are lost until it has taken some", MAX_WAITING)
             self._full = True
             return
         event = NewEvent(kind, data, None if actor is None else actor.as_dict())

@@ -62,12 +62,15 @@ def test_an_outage_delays_and_a_refusal_skips(tmp_path: Path, monkeypatch: pytes
     asyncio.run(main())
 
 
-def test_what_waits_is_bounded(tmp_path: Path) -> None:
+def test_what_waits_is_bounded(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         bus = RecordingBus(tmp_path)
         facts = Record(bus)
         for number in range(MAX_WAITING + 10):
             facts.note("print", f"print.number.{number}", {})
+        assert [each.message for each in caplog.records] == [
+            f"{MAX_WAITING} facts wait for the event log: newer ones are lost until it has taken some"
+        ]
         async with writing(facts):
             await bus.until(lambda: len(bus.events) == MAX_WAITING)
             facts.note("print", "later.1", {})
