@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections import deque
 from contextlib import suppress
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 from .agent import Actor, Bus
 from .errors import BusError
@@ -13,6 +13,7 @@ from .log import JSON, NewEvent
 log = logging.getLogger(__name__)
 
 MAX_WAITING = 1024  # facts; when the log cannot take them, or not so fast, the newest are dropped and reported
+TOGETHER = 12  # facts; the largest, metadata of files, have 256 KiB, and an append 4 MiB
 RETRY = 1.0  # seconds
 LAST_SECONDS = 2.0  # for what waits when its agent stops
 
@@ -22,7 +23,9 @@ class Record:
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
-        self._waiting: deque[tuple[str, NewEvent, UUID]] = deque()
+        self._waiting: deque[tuple[str, NewEvent]] = deque()
+        self._going: list[NewEvent] = []  # what is being appended, by its id: a second try must be of the same
+        self._stream, self._append_id = "", uuid4()
         self._news = asyncio.Event()
         self._full = False
 
@@ -34,7 +37,7 @@ class Record:
             self._full = True
             return
         event = NewEvent(kind, data, None if actor is None else actor.as_dict())
-        self._waiting.append((stream, event, uuid4()))
+        self._waiting.append((stream, event))
         self._news.set()
 
     async def run(self) -> None:
@@ -50,21 +53,35 @@ class Record:
                     await self._append_all()
 
     async def _append_all(self) -> None:
-        while self._waiting:
-            await self._append(*self._waiting[0])
-            self._waiting.popleft()
+        while self._going or self._waiting:
+            if not self._going:
+                self._take()
+            await self._append()
+            self._going.clear()
             self._full = False
 
-    async def _append(self, stream: str, event: NewEvent, append_id: UUID) -> None:
+    def _take(self) -> None:
+        """Those in front of one stream are appended together: more than one at a time can come for long."""
+        stream, _ = self._waiting[0]
+        self._stream, self._append_id = stream, uuid4()
+        while self._waiting and self._waiting[0][0] == stream and len(self._going) < TOGETHER:
+            self._going.append(self._waiting.popleft()[1])
+
+    async def _append(self) -> None:
         failed = False
         while True:
             try:
-                await self._bus.append(stream, [event], append_id=append_id)
+                await self._bus.append(self._stream, self._going, append_id=self._append_id)
                 return
             except BusError as error:
-                if not failed:
-                    log.error("%s was not written to the event log: %s", event.type, error)
+                if not failed or not error.retryable:
+                    log.error("%s was not written to the event log: %s", _named(self._going), error)
                 if not error.retryable:
                     return
                 failed = True
                 await asyncio.sleep(RETRY)
+
+
+def _named(events: list[NewEvent]) -> str:
+    """What they are, in a message."""
+    return events[0].type if len(events) == 1 else f"{events[0].type} and {len(events) - 1} more"

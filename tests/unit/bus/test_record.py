@@ -1,15 +1,18 @@
 """Facts reach the log in their order, through refusals and outages, and never grow without bound."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import ClassVar
+from uuid import UUID
 
 import pytest
 
 from bus import record
 from bus.errors import InvalidParams, Unavailable
-from bus.record import MAX_WAITING, Record
+from bus.log import NewEvent
+from bus.record import MAX_WAITING, TOGETHER, Record
 from tests.agent_bus import ALICE, RecordingBus
 
 
@@ -34,6 +37,34 @@ def test_facts_are_appended_in_order_with_their_actor(tmp_path: Path) -> None:
             await bus.until(lambda: len(bus.events) == 50)
         assert [event.type for _, event in bus.events] == [f"print.number.{number}" for number in range(50)]
         assert [event.actor for _, event in bus.events if event.actor is not None] == [ALICE.as_dict()]
+
+    asyncio.run(main())
+
+
+def test_facts_that_wait_go_together_and_a_second_try_brings_the_same(tmp_path: Path) -> None:
+    class Slow(RecordingBus):
+        """Appends what it is given, but is cut off before it can say so the first time."""
+
+        tries: ClassVar[list[tuple[int, UUID | None]]] = []
+
+        def append(
+            self, stream: str, events: Sequence[NewEvent], *, append_id: UUID | None = None
+        ) -> asyncio.Future[int]:
+            self.tries.append((len(events), append_id))
+            done = super().append(stream, events, append_id=append_id)
+            return done if len(self.tries) > 1 else asyncio.get_running_loop().create_future()
+
+    async def main() -> None:
+        bus = Slow(tmp_path)
+        facts = Record(bus)
+        for number in range(TOGETHER + 3):
+            facts.note("files" if number else "print", f"number.{number}", {})
+        async with writing(facts):
+            await bus.until(lambda: len(bus.events) == 1)
+            facts.note("files", "last.1", {})
+        assert [count for count, _ in bus.tries] == [1, 1, TOGETHER, 3]
+        assert bus.tries[0] == bus.tries[1]
+        assert [event.type for _, event in bus.events] == [*(f"number.{n}" for n in range(TOGETHER + 3)), "last.1"]
 
     asyncio.run(main())
 
