@@ -14,7 +14,7 @@ MAX_PICTURES = 16
 FIRST_COMMAND = re.compile(rb"\n(?:\xef\xbb\xbf)?[ \t]*([A-Za-z_])")  # begins with a newline: much is searched
 LAST_COMMAND = re.compile(rb"(?:.*\n|\A)[ \t]*[A-Za-z_][^\n]*(?:\n|\Z)", re.DOTALL)
 COMMENT = re.compile(r"^;[^\n]*", re.MULTILINE)
-NOTE = re.compile(r"^;[ \t]*([^\W\d_][^=:,\n]{0,63}?)[ \t]*[=:,][ \t]*([^\n]{0,8192})", re.MULTILINE)
+NOTE = re.compile(r"^;[ \t]*([^\W\d_][^=:,\n]{0,63}?)[ \t]{0,64}[=:,][ \t]*([^\n]{0,8192})", re.MULTILINE)
 LAYER = re.compile(
     r"^;[ \t]*(?:Z|Z_HEIGHT|layer \d+, Z|(?:BEGIN|END)_LAYER_OBJECT z)[ \t]*[:=][ \t]*"
     r"(\d{1,5}(?:\.\d{1,6})?|\.\d{1,6})",

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 MAX_TEXT = 256  # characters
 MAX_ITEMS = 64  # more tools than any printer has
-NUMBER = re.compile(r"\s*([+-]?(?:\d{1,9}(?:\.\d{0,9})?|\.\d{1,9}))(?![\d.eE])")
+DECIMAL = r"(?:\d{1,9}(?:\.\d{0,20})?|\.\d{1,20})"  # bounded: files may hold megabytes of digits
+NUMBER = re.compile(rf"\s*([+-]?{DECIMAL})(?![\d.eE])")
 PERIOD = re.compile(r"(\d{1,7}(?:\.\d{1,6})?)\s*([dhms])(?=[a-z\s\d:;,.]|$)", re.IGNORECASE)
 ITEM = re.compile(r'\s*(?:"((?:[^"\\]|\\.)*)"|([^;]*))\s*(?:;|$)')
 COLOUR = re.compile(r"#[0-9A-Fa-f]{6}(?:[0-9A-Fa-f]{2})?")
