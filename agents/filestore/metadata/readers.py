@@ -120,9 +120,11 @@ def first(*readers: Reader) -> Reader:
     return lambda excerpt: next(filter(None, (read(excerpt) for read in readers)), None)
 
 
-def command(*codes: str) -> Reader:
-    """The first temperature above 0 that one of these commands sets before or in the first layers."""
-    compiled = re.compile(rf"^(?:{'|'.join(codes)})[ \t][^;\n]*?S[ \t]*(\d{{1,4}}(?:\.\d{{1,3}})?)", re.MULTILINE)
+def command(*codes: str, before: str = "") -> Reader:
+    """The first temperature above 0 that one of these commands, behind such a pattern, sets until the first layers."""
+    compiled = re.compile(
+        rf"^{before}(?:{'|'.join(codes)})[ \t][^;\n]*?S[ \t]*(\d{{1,4}}(?:\.\d{{1,3}})?)", re.MULTILINE
+    )
     return lambda excerpt: next(filter(None, map(float, compiled.findall(excerpt.opening))), None)
 
 

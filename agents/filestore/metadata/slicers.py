@@ -149,16 +149,24 @@ SLIC3R: Fields = {  # and its many children
     "printer_variant": text("printer_variant"),
     "profile_version": text("profile_version"),
 }
+MACRO = r"(?:;[ \t]*)?"  # before commands that people leave in comments for us, where a macro starts the print
 CURA: Fields = {
     "layer_height": one("layer height"),
     "first_layer_height": first(pattern(rf"layer_height_0 = ({DECIMAL})"), one("minz", "print.size.min.z")),
     "object_height": first(one("maxz", "print.size.max.z"), top),
     "layer_count": whole("layer_count"),
     "estimated_time": first(one("time", "print.time")),
-    "nozzle_diameter": first(one("extruder_train.0.nozzle.diameter"), pattern(rf"machine_nozzle_size = ({DECIMAL})")),
-    "first_layer_extr_temp": first(one("extruder_train.0.initial_temperature"), command("M104", "M109")),
-    "first_layer_bed_temp": first(one("build_plate.initial_temperature"), command("M190", "M140")),
+    "nozzle_diameter": first(
+        one("extruder_train.0.nozzle.diameter", "nozzle diameter"), pattern(rf"machine_nozzle_size = ({DECIMAL})")
+    ),
+    "first_layer_extr_temp": first(one("extruder_train.0.initial_temperature"), command("M104", "M109", before=MACRO)),
+    "first_layer_bed_temp": first(one("build_plate.initial_temperature"), command("M190", "M140", before=MACRO)),
+    "chamber_temp": command("M191", "M141", before=MACRO),
+    "filament_name": text("filament name"),
+    "filament_type": text("filament type"),
     "filament_total": lambda excerpt: cura_filament(excerpt.notes.get("filament used", "")),
+    "filament_weight_total": added("filament weight"),
+    "filament_weights": many("filament weight"),
     "printer_model": text("target_machine.name"),
 }
 SIMPLIFY3D: Fields = {

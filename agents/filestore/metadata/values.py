@@ -23,7 +23,7 @@ def number(text: str) -> float | None:
 
 def numbers(text: str) -> list[float]:
     """All numbers of a list, separated by commas or semicolons; none where one of them is not a number."""
-    found = [number(item) for item in re.split("[,;]", text, maxsplit=MAX_ITEMS)[:MAX_ITEMS]]
+    found = [number(item) for item in re.split("[,;]", text.strip("[]"), maxsplit=MAX_ITEMS)[:MAX_ITEMS]]
     return [] if None in found else [value for value in found if value is not None]
 
 

@@ -321,6 +321,35 @@ def test_temperatures_of_unknown_slicers_come_from_commands(
     assert tuple(map(found.get, ("first_layer_extr_temp", "first_layer_bed_temp", "chamber_temp"))) == fields
 
 
+CURA = ";Filament used: 2.46412m\n;Generated with Cura_SteamEngine 5.8.0\nM82\n"
+NOTED = """;Nozzle diameter = 0.4
+;Filament type = PLA
+;Filament name = "eSUN PLA+"
+;Filament weight = [7.35, 4.5]
+;M109 S205
+; M190 S60
+;M191 S40
+START_PRINT EXTRUDER_TEMP=205 BED_TEMP=60
+M104 S200
+"""
+
+
+def test_what_people_note_for_us_before_the_start_macro_of_cura(tmp_path: Path) -> None:
+    found = described(written(tmp_path, CURA + NOTED))
+    expected = {
+        "nozzle_diameter": 0.4,
+        "first_layer_extr_temp": 205.0,
+        "first_layer_bed_temp": 60.0,
+        "chamber_temp": 40.0,
+        "filament_name": "eSUN PLA+",
+        "filament_type": "PLA",
+        "filament_total": 2464.12,
+        "filament_weight_total": 11.85,
+        "filament_weights": [7.35, 4.5],
+    }
+    assert {name: found.get(name) for name in expected} == expected
+
+
 def test_lifts_and_parking_are_no_height_of_the_object(tmp_path: Path) -> None:
     found = described(written(tmp_path, "G1 Z0.2\nG1 X1 E1\nG1 Z8.4\nG1 X2 E1\nG1 Z9\nG1 X3 E-1\nG1 Z50 F600\nM84\n"))
     assert found["object_height"] == 8.4
