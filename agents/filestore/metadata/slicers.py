@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from itertools import accumulate
 from typing import NamedTuple
 
 from .excerpt import Excerpt
@@ -25,7 +26,7 @@ from .readers import (
     top,
     whole,
 )
-from .values import DECIMAL, clean, number, seconds
+from .values import DECIMAL, clean, number, numbers, seconds
 
 Fields = Mapping[str, Reader]
 
@@ -75,6 +76,29 @@ def _percent(share: str, of: str) -> float | None:
 def simplify3d_first_layer(excerpt: Excerpt) -> float | None:
     """Its height, given in percent of the others'."""
     return _percent(excerpt.notes.get("firstlayerheightpercentage", ""), excerpt.notes.get("layerheight", ""))
+
+
+def simplify3d_temperature(*, bed: bool) -> Reader:
+    """The first one of the bed, or of the first heater that is none, as version 4 lists them."""
+
+    def reader(excerpt: Excerpt) -> float | None:
+        beds, counts, temperatures = (
+            numbers(excerpt.notes.get(f"temperature{name}", ""))
+            for name in ("heatedbed", "setpointcount", "setpointtemperatures")
+        )
+        places = accumulate(map(int, counts), initial=0)
+        own = [place for is_bed, place in zip(beds, places, strict=False) if is_bed == bed]
+        return temperatures[own[0]] if own and 0 <= own[0] < len(temperatures) else None
+
+    return reader
+
+
+def simplify3d5_temperature(kind: str) -> Reader:
+    """The first one of the first heater of a kind, as version 5 describes them one after the other."""
+    return pattern(
+        rf"^;[ \t]*temperatureType,{kind}\n(?:;(?![ \t]*temperatureType)[^\n]*\n){{0,8}}?"
+        rf";[ \t]*temperatureSetpoints,\d{{1,6}}\|({DECIMAL})"
+    )
 
 
 def referenced_tools(excerpt: Excerpt) -> list[int]:
@@ -174,10 +198,12 @@ SIMPLIFY3D: Fields = {
     "first_layer_height": first(simplify3d_first_layer, first_layer),
     "layer_count": last_layer(r"^; layer (\d{1,6}), Z"),
     "estimated_time": period("build time"),
-    "nozzle_diameter": one("extruderdiameter", "tooldiameter"),
+    "nozzle_diameter": pattern(rf"^;[ \t]*(?:extruder|nozzle|tool)Diameter,({DECIMAL})"),
+    "first_layer_extr_temp": first(simplify3d_temperature(bed=False), simplify3d5_temperature("extruder")),
+    "first_layer_bed_temp": first(simplify3d_temperature(bed=True), simplify3d5_temperature("platform")),
     "filament_name": texts("printmaterial", "primarymaterial"),
     "filament_type": texts("printmaterial", "primarymaterial"),
-    "filament_total": one("filament length"),
+    "filament_total": one("filament length", "material length"),
     "filament_weight_total": one("plastic weight", "material weight"),
 }
 IDEAMAKER: Fields = {
