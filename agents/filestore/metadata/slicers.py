@@ -1,5 +1,6 @@
 """The slicers: how each is recognised, and which of its words mean which field of metadata."""
 
+import math
 import re
 from collections.abc import Mapping
 from itertools import accumulate
@@ -26,7 +27,7 @@ from .readers import (
     top,
     whole,
 )
-from .values import DECIMAL, clean, number, numbers, seconds
+from .values import DECIMAL, MAX_ITEMS, clean, number, numbers, seconds, total
 
 Fields = Mapping[str, Reader]
 
@@ -99,6 +100,22 @@ def simplify3d5_temperature(kind: str) -> Reader:
         rf"^;[ \t]*temperatureType,{kind}\n(?:;(?![ \t]*temperatureType)[^\n]*\n){{0,8}}?"
         rf";[ \t]*temperatureSetpoints,\d{{1,6}}\|({DECIMAL})"
     )
+
+
+def ideamaker_height(layer: int) -> Reader:
+    """The height of a layer, from its marks."""
+    return pattern(rf"^;LAYER:{layer}\n(?:;(?!LAYER)[^\n]*\n){{0,4}}?;HEIGHT: ?({DECIMAL})")
+
+
+def ideamaker_weight(excerpt: Excerpt) -> float | None:
+    """Of all materials, from length, diameter (mm) and density (kg/m3), g."""
+    names = "material#{} used", "filament diameter #{}", "filament density #{}"
+    weights = []
+    for tool in range(1, MAX_ITEMS + 1):
+        length, diameter, density = (one(name.format(tool))(excerpt) for name in names)
+        if isinstance(length, float) and isinstance(diameter, float) and isinstance(density, float):
+            weights.append(math.pi / 4 * diameter**2 * length * density / 1e6)
+    return total(weights)
 
 
 def referenced_tools(excerpt: Excerpt) -> list[int]:
@@ -207,15 +224,16 @@ SIMPLIFY3D: Fields = {
     "filament_weight_total": one("plastic weight", "material weight"),
 }
 IDEAMAKER: Fields = {
-    "layer_height": one("layer height"),
-    "first_layer_height": first(pattern(rf"^;LAYER:0\n(?:;[^\n]*\n){{0,4}}?;HEIGHT: ?({DECIMAL})"), first_layer),
+    "layer_height": first(one("layer height"), ideamaker_height(1)),
+    "first_layer_height": first(ideamaker_height(0), first_layer),
     "object_height": first(pattern(rf"^;Bounding Box: (?:[-\d.]+ ){{5}}({DECIMAL})"), top),
     "layer_count": last_layer(r"^;LAYER:(\d{1,6})", 1),
     "estimated_time": one("print time"),
     "nozzle_diameter": first(one("nozzle diameter #1"), pattern(rf"^;Dimension: (?:[\d.]+ ){{3}}({DECIMAL})")),
-    "filament_name": numbered_texts(r"filament name #\d+"),
-    "filament_type": numbered_texts(r"filament type #\d+"),
+    "filament_name": first(numbered_texts(r"filament name #\d+"), text("filament name")),
+    "filament_type": first(numbered_texts(r"filament type #\d+"), text("filament type")),
     "filament_total": numbered(r"material#\d+ used"),
+    "filament_weight_total": ideamaker_weight,
 }
 KISSLICER: Fields = {
     "layer_height": one("layer_thickness_mm"),
