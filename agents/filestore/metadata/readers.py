@@ -20,9 +20,16 @@ def values(excerpt: Excerpt, *names: str) -> Iterator[str]:
 
 def one(*names: str) -> Reader:
     """The number of the first of these notes that has one; of a list, its first."""
-    return lambda excerpt: next(
-        (value for text in values(excerpt, *names) if (value := number(text)) is not None), None
-    )
+    return lambda excerpt: next(_numbers(excerpt, *names), None)
+
+
+def above_zero(*names: str) -> Reader:
+    """The same, of those whose number is above 0."""
+    return lambda excerpt: next((value for value in _numbers(excerpt, *names) if value > 0), None)
+
+
+def _numbers(excerpt: Excerpt, *names: str) -> Iterator[float]:
+    return (value for text in values(excerpt, *names) if (value := number(text)) is not None)
 
 
 def whole(*names: str) -> Reader:

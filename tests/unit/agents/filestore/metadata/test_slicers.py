@@ -400,6 +400,22 @@ def test_what_ideamaker_says_of_filaments_and_layers(tmp_path: Path) -> None:
     assert {name: found.get(name) for name in expected} == expected
 
 
+def test_kisslicer_2_with_variable_layers(tmp_path: Path) -> None:
+    head = "; KISSlicer - PRO\n; Windows\n; version 2.0.0 RC 1 Release\n; Built: Jul  7 2020, 09:44:37\n"
+    lines = "; chamber_C = 45\n; layer_thickness_mm = 0.15\n; max_layer_thickness_mm = 0.25\n"
+    found = described(written(tmp_path, head + lines + "G28\n"))
+    assert (found["slicer"], found["slicer_version"]) == ("KISSlicer", "2.0.0-RC-1-Release")
+    assert (found["chamber_temp"], found["layer_height"]) == (45.0, 0.25)
+
+
+def test_percents_are_no_heights_of_kisslicer(tmp_path: Path) -> None:
+    lines = "; layer_thickness_mm = -33\n; max_layer_thickness_mm = -67\n; first_layer_thickness_mm = -50\n"
+    layer = "; BEGIN_LAYER_OBJECT z=0.250 z_thickness=0.250\nG1 X1 Y1 Z0.25 E1\n"
+    found = described(written(tmp_path, f"; KISSlicer - PRO\n; version 1.6.3\n{lines}G28\n{layer}"))
+    assert "layer_height" not in found
+    assert found["first_layer_height"] == 0.25
+
+
 def test_lifts_and_parking_are_no_height_of_the_object(tmp_path: Path) -> None:
     found = described(written(tmp_path, "G1 Z0.2\nG1 X1 E1\nG1 Z8.4\nG1 X2 E1\nG1 Z9\nG1 X3 E-1\nG1 Z50 F600\nM84\n"))
     assert found["object_height"] == 8.4
