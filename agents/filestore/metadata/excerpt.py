@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -36,8 +36,8 @@ class PictureBlock(NamedTuple):
 class Excerpt:
     """Beginning and end of a gcode file as text, what its comments say, and where its commands are."""
 
-    comments: bytes  # everything before the first command, with a newline in front
-    opening: str  # those without the pictures, and the first commands
+    pictures: Sequence[PictureBlock]
+    opening: str  # the comments before the first command, without pictures, and what follows it
     ending: str
     start: int | None  # where the first command begins
     end: int | None  # where the last command's line ends
@@ -64,38 +64,39 @@ def excerpt(file: int) -> Excerpt:
     size = os.fstat(file).st_size
     head = b"\n" + os.pread(file, HEAD_BYTES, 0)  # so that each of its lines follows a newline
     first = FIRST_COMMAND.search(head)
-    comments = head[: first.start(1) if first else None]
     offset = max(size - TAIL_BYTES, 0)
     tail = os.pread(file, TAIL_BYTES, offset)
     last = LAST_COMMAND.match(tail)
+    pictures = picture_blocks(head)
     return Excerpt(
-        comments,
-        _text(without_pictures(comments) + head[len(comments) : len(comments) + START_BYTES]),
+        [*pictures, *picture_blocks(tail, max(HEAD_BYTES - offset, 0))][:MAX_PICTURES],
+        _text(_opening(head, first.start(1) if first else len(head), pictures)),
         _text(tail),
         start=first.start(1) - 1 if first else None,
         end=offset + last.end() if last else None,
     )
 
 
-def picture_blocks(comments: bytes) -> Iterator[PictureBlock]:
-    """Where the pictures are in the comments before the first command."""
-    position = 0
-    for _ in range(MAX_PICTURES):
-        begin = PICTURE.search(comments, position)
-        if begin is None:
-            return
-        end = comments.find(b"; " + begin[1] + b" end", begin.end())
+def picture_blocks(lines: bytes, position: int = 0) -> list[PictureBlock]:
+    """Where the pictures are in some lines, behind the first newline."""
+    found: list[PictureBlock] = []
+    while len(found) < MAX_PICTURES and (begin := PICTURE.search(lines, position)):
+        end = lines.find(b"; " + begin[1] + b" end", begin.end())
         position = end if end >= 0 else begin.end()
-        yield PictureBlock(begin.start(), begin[2], comments[begin.end() : position], position)
+        found.append(PictureBlock(begin.start() + 1, begin[2], lines[begin.end() : position], position))
+    return found
 
 
-def without_pictures(comments: bytes) -> bytes:
-    """The comments without pictures, which would be read for nothing."""
-    kept, position = [], 0
-    for block in picture_blocks(comments):
-        kept.append(comments[position : block.start])
-        position = block.end
-    return b"".join([*kept, comments[position:]]).lstrip(b"\n")
+def _opening(head: bytes, first: int, pictures: Sequence[PictureBlock]) -> bytes:
+    """The beginning until some bytes after the first command, without pictures, which would be read for nothing."""
+    kept, position, length = [], 0, first + START_BYTES
+    for picture in pictures:
+        kept.append(head[position : picture.start])
+        position = picture.end
+        if picture.start < first:
+            length -= picture.end - picture.start
+    rest = max(length - sum(map(len, kept)), 0)
+    return b"".join([*kept, head[position : position + rest]])[:length].lstrip(b"\n")
 
 
 def _text(data: bytes) -> str:

@@ -102,7 +102,7 @@ def _describe(order: Order, file: int, read: Excerpt) -> dict[str, object]:
 def _save_pictures(order: Order, name: str, read: Excerpt) -> list[dict[str, object]]:
     if not name.isprintable():  # no JSON could name its pictures
         return []
-    found = thumbnails.with_small(thumbnails.pictures(read.comments))
+    found = thumbnails.with_small(thumbnails.pictures(read.pictures))
     if not found:
         beside = _archived(order) or thumbnails.kept(order.folder, name)
         found = thumbnails.beside(beside) if beside else []

@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 from types import ModuleType
 from typing import NamedTuple
 
-from .excerpt import PictureBlock, picture_blocks
+from .excerpt import PictureBlock
 from .folder import make, remove, subfolder, whole_file
 from .names import THUMBS
 
@@ -36,9 +36,9 @@ class Picture(NamedTuple):
     data: bytes
 
 
-def pictures(comments: bytes) -> Iterator[Picture]:
-    """The pictures in the comments of a gcode file; broken and monstrous ones are left out."""
-    return filter(None, map(_decode, picture_blocks(comments)))
+def pictures(blocks: Iterable[PictureBlock]) -> Iterator[Picture]:
+    """The pictures in a gcode file; broken and monstrous ones are left out."""
+    return filter(None, map(_decode, blocks))
 
 
 def _decode(block: PictureBlock) -> Picture | None:

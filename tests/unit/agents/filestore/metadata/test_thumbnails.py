@@ -23,10 +23,10 @@ class Folder:
         self.path = path
         self.descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
 
-    def scan(self, comments: str, name: str = "part.gcode") -> list[tuple[str, int, int]]:
-        """What the metadata of a gcode file with these comments lists, and that it is there."""
+    def scan(self, comments: str, name: str = "part.gcode", after: str = "") -> list[tuple[str, int, int]]:
+        """What the metadata of a gcode file with these comments (and these lines at the end) lists; it is there."""
         path = self.path / "upload.tmp"
-        path.write_text(comments + "G28\n")
+        path.write_text(comments + "G28\n" + after)
         with path.open("rb") as file:
             found, rewritten = scan(Order(file.fileno(), self.descriptor, name), lambda share: None)
         assert not rewritten
@@ -126,6 +126,16 @@ def test_a_broken_picture_is_no_reason_to_lose_the_others(folder: Folder) -> Non
         20,
         20,
     )
+
+
+@pytest.mark.parametrize("moves", [0, 100_000, 400_000], ids=["small", "beyond the tail", "beyond the head"])
+def test_pictures_after_the_commands_are_found(folder: Folder, moves: int) -> None:
+    after = block(picture(100, 60), "100x60") + "G1 X1 Y1 E.01\n" * moves + block(picture(90, 90), "90x90") + "; end\n"
+    assert folder.scan(block(picture(32, 32), "32x32"), after=after) == [
+        (".thumbs/part-32x32.png", 32, 32),
+        (".thumbs/part-100x60.png", 100, 60),
+        (".thumbs/part-90x90.png", 90, 90),
+    ]
 
 
 def test_no_more_than_some_pictures_are_kept(folder: Folder) -> None:
