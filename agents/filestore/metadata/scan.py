@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 Progress = Callable[[float], None]
 
 BUFFER = 1 << 20  # bytes
+CURA = "Cura"  # whose archives have a picture, which stays beside the gcode
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,16 +96,16 @@ def _add_objects(order: Order, source: BinaryIO, read: Excerpt, progress: Progre
 def _describe(order: Order, file: int, read: Excerpt) -> dict[str, object]:
     status = os.fstat(file)
     found = {"size": status.st_size, "modified": status.st_mtime, "uuid": str(uuid4()), **describe(read)}
-    pictures = _save_pictures(order, gcode_name(order.name), read) if order.pictures else []
+    pictures = _save_pictures(order, gcode_name(order.name), read, found["slicer"]) if order.pictures else []
     return {**found, "thumbnails": pictures} if pictures else found
 
 
-def _save_pictures(order: Order, name: str, read: Excerpt) -> list[dict[str, object]]:
+def _save_pictures(order: Order, name: str, read: Excerpt, slicer: object) -> list[dict[str, object]]:
     if not name.isprintable():  # no JSON could name its pictures
         return []
     found = thumbnails.with_small(thumbnails.pictures(read.pictures))
     if not found:
-        beside = _archived(order) or thumbnails.kept(order.folder, name)
+        beside = _archived(order) or (thumbnails.kept(order.folder, name) if slicer == CURA else None)
         found = thumbnails.beside(beside) if beside else []
     if not found:
         thumbnails.forget(order.folder, name, [])
