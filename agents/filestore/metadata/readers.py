@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 
-from .excerpt import Excerpt
+from .excerpt import START_BYTES, Excerpt
 from .values import clean, colours, items, number, numbers, seconds, together, total
 
 Reader = Callable[[Excerpt], object]  # the value, or nothing (None, or an empty text) where the file does not say
@@ -135,23 +135,24 @@ def command(*codes: str, before: str = "") -> Reader:
     return lambda excerpt: next(filter(None, map(float, compiled.findall(excerpt.opening))), None)
 
 
-def first_layer(excerpt: Excerpt) -> float | None:
-    """The height of the lowest layer that has a mark."""
-    return next(filter(None, excerpt.heights[0]), None)
+def bottom(excerpt: Excerpt) -> float | None:
+    """The height of the first layer that has a mark, or else of the lowest extrusion near the beginning."""
+    marked = next(filter(None, excerpt.heights[0]), None)
+    return marked or min(extrusions(excerpt.opening[-START_BYTES:]), default=None)
 
 
 def top(excerpt: Excerpt) -> float | None:
     """The height of the highest layer near the end, or else of the highest extrusion."""
-    return max(excerpt.heights[1], default=None) or highest_extrusion(excerpt.ending[-LAST_MOVES:])
+    return max(excerpt.heights[1], default=None) or max(extrusions(excerpt.ending[-LAST_MOVES:]), default=None)
 
 
-def highest_extrusion(moves: str) -> float | None:
-    """The greatest Z at which filament comes; lifts and the parking at the end do not count."""
-    height, highest = 0.0, 0.0
+def extrusions(moves: str) -> Iterator[float]:
+    """The Z, above 0, at which filament comes; lifts and the parking at the end are not among them."""
+    height = 0.0
     for found in MOVE.finditer(moves):
         z = AXIS["Z"].search(found[0])
         if z:
             height = float(z[1])
-        if height > highest and (e := AXIS["E"].search(found[0])) and float(e[1]):
-            highest = height
-    return highest or None
+        if height and (e := AXIS["E"].search(found[0])) and float(e[1]):
+            yield height
+            height = 0.0  # until it changes

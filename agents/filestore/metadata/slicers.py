@@ -11,11 +11,11 @@ from .readers import (
     Reader,
     above_zero,
     added,
+    bottom,
     colour_list,
     command,
     finder,
     first,
-    first_layer,
     integers,
     many,
     numbered,
@@ -152,7 +152,7 @@ TOTAL_TIME = finder(r"total estimated time: *([^;\n]+)")  # of BambuStudio, in a
 
 EVERY: Fields = {
     "object_height": top,
-    "first_layer_height": first_layer,
+    "first_layer_height": bottom,
     "first_layer_extr_temp": command("M104", "M109"),
     "first_layer_bed_temp": command("M190", "M140"),
     "chamber_temp": command("M191", "M141"),
@@ -216,7 +216,7 @@ CURA: Fields = {
 }
 SIMPLIFY3D: Fields = {
     "layer_height": one("layerheight"),
-    "first_layer_height": first(simplify3d_first_layer, first_layer),
+    "first_layer_height": simplify3d_first_layer,
     "layer_count": last_layer(r"^; layer (\d{1,6}), Z"),
     "estimated_time": period("build time"),
     "nozzle_diameter": pattern(rf"^;[ \t]*(?:extruder|nozzle|tool)Diameter,({DECIMAL})"),
@@ -229,7 +229,7 @@ SIMPLIFY3D: Fields = {
 }
 IDEAMAKER: Fields = {
     "layer_height": first(one("layer height"), ideamaker_height(1)),
-    "first_layer_height": first(ideamaker_height(0), first_layer),
+    "first_layer_height": ideamaker_height(0),
     "object_height": first(pattern(rf"^;Bounding Box: (?:[-\d.]+ ){{5}}({DECIMAL})"), top),
     "layer_count": last_layer(r"^;LAYER:(\d{1,6})", 1),
     "estimated_time": one("print time"),
@@ -241,7 +241,7 @@ IDEAMAKER: Fields = {
 }
 KISSLICER: Fields = {  # thicknesses below 0 are percents of the nozzle's
     "layer_height": above_zero("max_layer_thickness_mm", "layer_thickness_mm"),
-    "first_layer_height": first(above_zero("first_layer_thickness_mm"), first_layer),
+    "first_layer_height": above_zero("first_layer_thickness_mm"),
     "estimated_time": pattern(
         rf"^;[ \t]*(?:Estimated|Calculated)[^:\n]*Build Time:[ \t]*({DECIMAL}) minutes", factor=60
     ),

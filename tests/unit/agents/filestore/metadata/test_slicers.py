@@ -448,6 +448,12 @@ def test_names_and_versions(tmp_path: Path, line: str, slicer: tuple[str, str]) 
     assert (found["slicer"], found["slicer_version"]) == slicer
 
 
+def test_the_first_layer_is_the_lowest_with_filament(tmp_path: Path) -> None:
+    start = "G28\nG1 Z15\nG1 E5\nG1 Z0\nG92 E0\nG1 Z0.05\nG1 X1 Y1\nG1 Z0.5\nG1 E1\n"
+    found = described(written(tmp_path, f"{start}G1 Z0.3 F300\nG1 X10 Y10 E1\nG1 Z12.4\nG1 X20 E2\nG1 Z40\n"))
+    assert (found["first_layer_height"], found["object_height"]) == (0.3, 15.0)
+
+
 def test_lifts_and_parking_are_no_height_of_the_object(tmp_path: Path) -> None:
     found = described(written(tmp_path, "G1 Z0.2\nG1 X1 E1\nG1 Z8.4\nG1 X2 E1\nG1 Z9\nG1 X3 E-1\nG1 Z50 F600\nM84\n"))
     assert found["object_height"] == 8.4
