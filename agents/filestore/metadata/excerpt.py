@@ -15,6 +15,8 @@ FIRST_COMMAND = re.compile(rb"\n(?:\xef\xbb\xbf)?[ \t]*([A-Za-z_])")  # begins w
 LAST_COMMAND = re.compile(rb"(?:.*\n|\A)[ \t]*[A-Za-z_][^\n]*(?:\n|\Z)", re.DOTALL)
 COMMENT = re.compile(r"^;[^\n]*", re.MULTILINE)
 NOTE = re.compile(r"^;[ \t]*([^\W\d_][^=:,\n]{0,63}?)[ \t]{0,64}[=:,][ \t]*([^\n]{0,8192})", re.MULTILINE)
+SETTINGS_BEGIN = re.compile(r"^; (?:\w{1,32}_config = begin|CONFIG_BLOCK_START)", re.MULTILINE)
+SETTINGS_END = re.compile(r"^; (?:\w{1,32}_config = end|CONFIG_BLOCK_END)", re.MULTILINE)
 LAYER = re.compile(
     r"^;[ \t]*(?:Z|Z_HEIGHT|layer \d+, Z|(?:BEGIN|END)_LAYER_OBJECT z)[ \t]*[:=][ \t]*"
     r"(\d{1,5}(?:\.\d{1,6})?|\.\d{1,6})",
@@ -49,8 +51,9 @@ class Excerpt:
 
     @cached_property
     def notes(self) -> dict[str, str]:
-        """The values of comments such as `; name = value`, by lower-case name; the last one counts."""
-        return {name.lower(): value.strip() for part in self.remarks for name, value in NOTE.findall(part)}
+        """The values of comments such as `; name = value`, by lower-case name; the last one counts, or the slicer's."""
+        parts = [*self.remarks, *map(_settings, self.remarks)]
+        return {name.lower(): value.strip() for part in parts for name, value in NOTE.findall(part)}
 
     @cached_property
     def heights(self) -> tuple[list[float], list[float]]:
@@ -97,6 +100,13 @@ def _opening(head: bytes, first: int, pictures: Sequence[PictureBlock]) -> bytes
             length -= picture.end - picture.start
     rest = max(length - sum(map(len, kept)), 0)
     return b"".join([*kept, head[position : position + rest]])[:length].lstrip(b"\n")
+
+
+def _settings(comments: str) -> str:
+    """The block in which a slicer has written its settings, without what others have around it; or an empty text."""
+    begin = SETTINGS_BEGIN.search(comments)
+    end = SETTINGS_END.search(comments, begin.end()) if begin else None
+    return comments[begin.end() : end.start()] if begin and end else ""
 
 
 def _text(data: bytes) -> str:
