@@ -2,7 +2,7 @@
 
 import re
 from collections import OrderedDict
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Mapping
 from typing import Any
 from zlib import crc32
 
@@ -16,6 +16,7 @@ ANSWER_BYTES = 65_536  # a longer answer is not kept
 UUID = re.compile(rb'"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"')
 
 Key = dict[str, Any]  # what the record of a command keeps, so that a repeat is known after a restart
+Claim = tuple[str, str, int | None]  # client, id, and a digest of what is asked for
 
 
 class Once:
@@ -23,7 +24,7 @@ class Once:
 
     def __init__(self) -> None:
         self._seen: OrderedDict[Hashable, None] = OrderedDict()
-        self._answers: OrderedDict[tuple[str, bytes], bytes | None] = OrderedDict()
+        self._answers: OrderedDict[Claim, bytes | None] = OrderedDict()
 
     def delivery(self, client: str, payload: bytes, *, again: bool) -> bool:
         """Whether a message of QoS 1 or 2 is to be run; `again` is its DUP flag."""
@@ -40,38 +41,44 @@ class Once:
             raise Duplicate("Duplicate request: this mqtt_timestamp was already accepted")
         return key
 
-    def claim(self, client: str, request_id: bytes) -> tuple[Key | None, bool, bytes | None]:
-        """The key of a request with a UUID as id, whether it is a repeat, and then its first answer (None: pending)."""
+    def claim(
+        self, client: str, request_id: bytes, name: str, params: dict[str, Any]
+    ) -> tuple[Key | None, bool, bytes | None]:
+        """The key of a request with a UUID as id, whether it is a repeat, and then its first answer (None: pending).
+
+        A repeat asks for the same: some clients have one UUID for all that they ask for.
+        """
         if not UUID.fullmatch(request_id):
             return None, False, None
-        key = (client, request_id)
-        if key in self._answers:
-            return None, True, self._answers[key]
-        self._keep(key, None)
-        return {"client": client, "id": request_id[1:-1].decode()}, False, None
+        key = {"client": client, "id": request_id[1:-1].decode(), "digest": crc32(dumps([name, params]))}
+        claim = _claim(key)
+        if claim in self._answers:
+            return None, True, self._answers[claim]
+        self._keep(claim, None)
+        return key, False, None
 
-    def answered(self, client: str, request_id: bytes, answer: bytes) -> None:
+    def answered(self, key: Mapping[str, Any], answer: bytes) -> None:
         """Keeps the first answer for repeats of its request."""
-        key = (client, request_id)
-        if key in self._answers and len(answer) <= ANSWER_BYTES:
-            self._answers[key] = answer
+        if "id" in key and len(answer) <= ANSWER_BYTES and (claim := _claim(key)) in self._answers:
+            self._answers[claim] = answer
 
     def recover(self, commands: Iterable[StoredEvent]) -> None:
         """Learns from the records of an earlier run; what has no recorded end is unknown, and not repeated."""
-        begun: dict[int, tuple[str, bytes]] = {}
+        begun: dict[int, Claim] = {}
         for event in commands:
             once: Any = event.data.get("once")
             if once and "stamp" in once:
                 self._remember((once["client"], once["stamp"], once["digest"]))
             elif once:
-                key = begun[event.seq] = (once["client"], dumps(once["id"]))
-                self._keep(key, failure(Conflict("Accepted before a restart; how it ended is not known"), key[1]))
+                claim = begun[event.seq] = _claim(once)
+                lost = failure(Conflict("Accepted before a restart; how it ended is not known"), dumps(claim[1]))
+                self._keep(claim, lost)
             elif event.data.get("command") in begun:
-                key = begun[event.data["command"]]  # type: ignore[index]
-                self._answers[key] = _recorded(dict(event.data), key[1]) or self._answers[key]
+                claim = begun[event.data["command"]]  # type: ignore[index]
+                self._answers[claim] = _recorded(dict(event.data), dumps(claim[1])) or self._answers[claim]
 
-    def _keep(self, key: tuple[str, bytes], answer: bytes | None) -> None:
-        self._answers[key] = answer
+    def _keep(self, claim: Claim, answer: bytes | None) -> None:
+        self._answers[claim] = answer
         if len(self._answers) > REMEMBERED:
             self._answers.popitem(last=False)
 
@@ -82,6 +89,10 @@ class Once:
         if len(self._seen) > REMEMBERED:
             self._seen.popitem(last=False)
         return True
+
+
+def _claim(key: Mapping[str, Any]) -> Claim:
+    return key["client"], key["id"], key.get("digest")
 
 
 def _recorded(ended: dict[str, Any], request_id: bytes) -> bytes | None:

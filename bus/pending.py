@@ -133,7 +133,7 @@ class Pending:
             reply: bytes | None = failure(outcome, self._id)
         else:
             reply = None if self._id is NULL else result(outcome, self._id)
-        if reply is not None and self._call.method.flags.changes:
-            self._flow.once.answered(self._client, self._id, reply)
+        if reply is not None and self._call.once is not None:
+            self._flow.once.answered(self._call.once, reply)
         answer(reply)
         self._call.answered()

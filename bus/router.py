@@ -225,8 +225,8 @@ class Router:
             if message.sender.role is not Role.BRIDGE:
                 stamp = self._flow.once.timestamp(origin.client, params, message.payload)
             call, port = self._accept(name, params, origin)
-            if call.method.flags.changes:
-                key, repeated, first = self._flow.once.claim(origin.client, request_id)
+            if call.method.flags.changes and not call.method.flags.urgent:  # a second stop does no harm
+                key, repeated, first = self._flow.once.claim(origin.client, request_id, name, params)
                 if repeated:
                     return answer(first)
                 call.once = key or stamp

@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any, ClassVar
 from uuid import uuid4
+from zlib import crc32
 
 import orjson
 import pytest
@@ -414,6 +415,21 @@ def test_a_repeated_timestamp_or_uuid_runs_once(run: Run[None]) -> None:
     run(scenario())
 
 
+def test_one_uuid_for_different_requests_repeats_none_and_never_a_stop(run: Run[None]) -> None:
+    async def scenario() -> None:
+        async with lab() as rig:
+            desk, key = rig.client("desk"), str(uuid4())
+            assert (await desk.ask("lab.change", {"text": "a"}, key))["result"] == "changed 1"
+            assert (await desk.ask("lab.change", {"text": "b"}, key))["result"] == "changed 2"
+            assert error(await desk.ask("lab.refuse", {}, key)) == 400
+            for _ in range(2):
+                assert (await desk.ask("printer.emergency_stop", {}, key))["result"] == "ok"
+            assert (await desk.ask("lab.change", {"text": "a"}, key))["result"] == "changed 1"
+            assert Lab.done == ["a", "b", "stop", "stop"]
+
+    run(scenario())
+
+
 def test_a_command_accepted_before_a_restart_is_not_run_again(run: Run[None]) -> None:
     keys = [str(uuid4()) for _ in range(3)]
 
@@ -429,7 +445,8 @@ def test_a_command_accepted_before_a_restart_is_not_run_again(run: Run[None]) ->
         log = MemoryLog()
         for event in told:
             log.append(event.stream, [NewEvent(event.type, event.data, event.actor)], append_id=event.append_id)
-        lost: dict[str, Any] = {"method": "lab.heat", "params": {}, "once": {"client": "desk", "id": keys[2]}}
+        once = {"client": "desk", "id": keys[2], "digest": crc32(orjson.dumps(["lab.heat", {}]))}
+        lost: dict[str, Any] = {"method": "lab.heat", "params": {}, "once": once}
         log.append("commands", [NewEvent("command.accepted.1", lost)], append_id=uuid4())
         async with lab(log) as rig:
             desk = rig.client("desk")
