@@ -1,8 +1,9 @@
 """A JSON-RPC websocket: requests up, answers and notifications down, and the subscriptions asked for on it."""
 
-from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from itertools import count
+from secrets import token_hex
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import orjson
 
@@ -16,10 +17,23 @@ from .subscriptions import Objects, are_objects
 if TYPE_CHECKING:
     from .clients import Clients
 
-MAX_ASKED = 100  # requests of one websocket whose answer concerns us; older ones are forgotten
 _MARKS = (b"objects.subscribe", b"connection.identify")
 
 Granted = Callable[[dict[str, Any]], None]  # what the result of a request changes here
+
+
+class Asked(NamedTuple):
+    """A request whose answer concerns us: it went on with an id of ours."""
+
+    request: dict[str, Any]
+    granted: Granted
+
+    def answer(self, answer: dict[str, Any], *, alone: bool) -> dict[str, Any] | None:
+        """What the client gets; None where it does not want an answer: it has an id of its own for several, or none."""
+        own = self.request.get("id")
+        if own is None and ("result" in answer or not (alone or "id" in self.request)):
+            return None
+        return {**answer, "id": own}
 
 
 class Wire(Protocol):
@@ -37,7 +51,8 @@ class RpcSocket:
         self._clients = clients
         self._wire = wire
         self._note = note  # is told whether somebody is logged in
-        self._asked: deque[tuple[object, Granted]] = deque(maxlen=MAX_ASKED)
+        self._asked: dict[str, Asked] = {}  # by our id; the router bounds how many it answers
+        self._ids = (f"{token_hex(8)}-{number}" for number in count())
         self.reads = False  # it gets notifications
         self.agent: str | None = None  # the name of somebody else's agent, whose own events it does not get
         self.number = clients.open(self, who)
@@ -46,7 +61,7 @@ class RpcSocket:
     def on_message(self, opcode: int, payload: bytes) -> None:
         """Text and binary messages are the same to us; the router finds what is wrong with them."""
         if _MARKS[0] in payload or _MARKS[1] in payload:
-            self._remember(payload)
+            payload = self._noted(payload)
         self._clients.request(self.number, payload)
 
     def on_end(self) -> None:
@@ -60,9 +75,9 @@ class RpcSocket:
         """An answer, sent at once; a subscription starts right behind it."""
         if not payload:
             return
-        self._wire.write(frame(TEXT, payload))
         if self._asked:
-            self._install(payload)
+            return self._settle(payload)
+        self._wire.write(frame(TEXT, payload))
 
     def on_standing(self, permissions: frozenset[str]) -> None:
         """Who may not read any more gets nothing any more."""
@@ -80,19 +95,29 @@ class RpcSocket:
         if self.reads and self.number in self._clients.sockets:
             self._clients.subscriptions.install(self, objects, revision)
 
-    def _remember(self, payload: bytes) -> None:
+    def _noted(self, payload: bytes) -> bytes:
+        """The message with ids of ours where the answers concern us."""
         try:
             parsed = orjson.loads(payload)
         except orjson.JSONDecodeError:
-            return
-        for request in parsed if isinstance(parsed, list) else [parsed]:
-            if not isinstance(request, dict) or request.get("id") is None:
-                continue
-            params, method = request.get("params"), request.get("method")
-            if method in (OBJECTS_SUBSCRIBE.name, IDENTIFY.name) and isinstance(params, dict):
-                granted = self._subscribing(params) if method == OBJECTS_SUBSCRIBE.name else self._identifying(params)
-                if granted is not None:
-                    self._asked.append((request["id"], granted))
+            return payload
+        requests = parsed if isinstance(parsed, list) else [parsed]
+        known = len(self._asked)
+        noted = [self._note_down(each) if isinstance(each, dict) else each for each in requests]
+        if len(self._asked) == known:
+            return payload
+        return orjson.dumps(noted if isinstance(parsed, list) else noted[0])
+
+    def _note_down(self, request: dict[str, Any]) -> dict[str, Any]:
+        params, method = request.get("params"), request.get("method")
+        if method not in (OBJECTS_SUBSCRIBE.name, IDENTIFY.name) or not isinstance(params, dict):
+            return request
+        granted = self._subscribing(params) if method == OBJECTS_SUBSCRIBE.name else self._identifying(params)
+        if granted is None:
+            return request
+        own = next(self._ids)
+        self._asked[own] = Asked(request, granted)
+        return {**request, "id": own}
 
     def _subscribing(self, params: dict[str, Any]) -> Granted | None:
         objects = params.get("objects")
@@ -111,18 +136,18 @@ class RpcSocket:
 
         return identified if str(params.get("type")).lower() == "agent" else None
 
-    def _install(self, payload: bytes) -> None:
+    def _settle(self, payload: bytes) -> None:
+        """Sends an answer with the ids that the client gave; what has been granted has its effect here, behind that."""
         parsed = orjson.loads(payload)
-        for answer in parsed if isinstance(parsed, list) else [parsed]:
-            if isinstance(answer, dict):
-                self._settle(answer)
-
-    def _settle(self, answer: dict[str, Any]) -> None:
-        """Lets the request that an answer belongs to have its effect here, if there is one and it is a success."""
-        for asked in self._asked:
-            if asked[0] == answer.get("id"):
-                self._asked.remove(asked)
-                result = answer.get("result")
-                if isinstance(result, dict):
-                    asked[1](result)
-                return
+        answers = parsed if isinstance(parsed, list) else [parsed]
+        asked = [self._asked.pop(each["id"], None) if isinstance(each.get("id"), str) else None for each in answers]
+        if any(asked):
+            alone = not isinstance(parsed, list)
+            shown = [one.answer(each, alone=alone) if one else each for one, each in zip(asked, answers, strict=True)]
+            wanted = [each for each in shown if each is not None]
+            payload = orjson.dumps(wanted[0] if alone and wanted else wanted) if wanted else b""
+        if payload:
+            self._wire.write(frame(TEXT, payload))
+        for one, each in zip(asked, answers, strict=True):
+            if one is not None and isinstance(each.get("result"), dict):
+                one.granted(each["result"])

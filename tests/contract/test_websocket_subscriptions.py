@@ -103,6 +103,37 @@ def test_in_a_batch_too(run: Run[None]) -> None:
     run(main())
 
 
+def test_one_id_for_everything_or_none_takes_no_subscription_away(run: Run[None]) -> None:
+    async def main() -> None:
+        async with running() as behind, websocket(behind.port) as client:
+            answering(behind)
+            request = {
+                "jsonrpc": "2.0",
+                "method": "printer.objects.subscribe",
+                "params": {"objects": {"fan": ["speed"]}},
+            }
+            client.send({"jsonrpc": "2.0", "method": "server.info", "id": 1})
+            client.send(request | {"id": 1})
+            answers = [await client.receive() for _ in range(2)]
+            assert [answer["id"] for answer in answers] == [1, 1] and answers[1]["result"]["status"] == STATE
+            behind.delta(11, {"fan": {"speed": 1}})
+            assert await client.receive() == update(11, {"fan": {"speed": 1}})
+            client.send(request | {"params": {"objects": {"toolhead": None}}})  # nobody wants the answer
+            await nothing_more(client)
+            behind.delta(12, {"fan": {"speed": 0}, "toolhead": {"status": "x"}})
+            assert await client.receive() == update(12, {"toolhead": {"status": "x"}})
+            client.send([request | {"params": {"objects": {}}}, request | {"params": {"objects": {}}, "id": None}])
+            await nothing_more(client)
+            behind.delta(13, {"toolhead": {"status": "y"}})
+            await nothing_more(client)
+            del behind.router.answers["printer.objects.subscribe"]
+            client.send(request)
+            assert (await client.receive())["id"] is None  # an error is told whatever the request
+            await nothing_more(client)
+
+    run(main())
+
+
 @pytest.mark.parametrize("objects", [5, None, {"fan": "speed"}, {"fan": [1]}, ["fan"]])
 def test_nonsense_and_refusals_change_nothing(run: Run[None], objects: Any) -> None:
     async def main() -> None:

@@ -174,7 +174,8 @@ class ScriptedRouter:
         if transport == "http" and name == "printer.objects.subscribe":
             name = "no such method over HTTP"
         answer = self._answer(name, params, id_of(request))
-        return answer if "id" in request else None
+        silent = request.get("id") is None and "result" in loads(answer)
+        return None if silent else answer
 
     def _answer(self, name: str, params: dict[str, Any], request_id: bytes) -> bytes:
         script = self.answers.get(name)
