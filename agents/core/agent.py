@@ -203,9 +203,10 @@ class Core(Agent):
 
 
 def _credential(params: server.IdentifyParams) -> Credential | None:
-    if params.access_token is not None:
+    """What is shown; an empty text, as clients send it that have nothing configured, is nothing."""
+    if params.access_token:
         return Credential(Scheme.TOKEN, params.access_token)
-    return None if params.api_key is None else Credential(Scheme.KEY, params.api_key)
+    return Credential(Scheme.KEY, params.api_key) if params.api_key else None
 
 
 def _as_html(text: str) -> str:

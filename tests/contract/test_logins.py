@@ -141,7 +141,7 @@ def test_slicers_show_a_key_as_to_an_octoprint(run: Run[None], tmp_path: Path) -
     run(main())
 
 
-@pytest.mark.parametrize("wrong", [{"api_key": "bad"}, {"access_token": "a.b.c"}, {"access_token": ""}])
+@pytest.mark.parametrize("wrong", [{"api_key": "bad"}, {"access_token": "a.b.c"}, {"access_token": " "}])
 def test_a_failed_identify_takes_all_rights(run: Run[None], tmp_path: Path, wrong: dict[str, str]) -> None:
     async def main() -> None:
         async with access_rig(tmp_path) as rig, websocket(rig.port) as page:
@@ -153,6 +153,21 @@ def test_a_failed_identify_takes_all_rights(run: Run[None], tmp_path: Path, wron
             assert await call(page, "server.connection.identify", **WHO) == UNAUTHORIZED
             assert (await call(page, "access.login", username="anna", password="anna"))["username"] == "anna"
             assert "moonraker_version" in await call(page, "server.info")
+
+    run(main())
+
+
+@pytest.mark.parametrize("empty", [{"api_key": ""}, {"access_token": ""}, {"access_token": "", "api_key": None}])
+def test_an_empty_credential_is_none(run: Run[None], tmp_path: Path, empty: dict[str, Any]) -> None:
+    """As KlipperScreen sends it where no key is configured, and as the headers of HTTP are read."""
+
+    async def main() -> None:
+        async with access_rig(tmp_path) as rig:
+            async with websocket(rig.port) as page:
+                assert "connection_id" in await call(page, "server.connection.identify", **WHO, **empty)
+                assert await is_told(rig, page)
+            async with websocket(rig.port, "/websocket", **STRANGER) as page:
+                assert await call(page, "server.connection.identify", **WHO, **empty) == UNAUTHORIZED
 
     run(main())
 
