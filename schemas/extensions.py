@@ -8,6 +8,8 @@ from .base import Flags, Method, Model, NoParams, Notification, Params, Permissi
 
 OWNER = "extensions"
 RESERVED = ("connected", "disconnected")
+KLIPPERS_OWN = STATUS_UPDATE, CONSOLE_LINE = ("process_status_update", "process_gcode_response")
+"""Methods that Klipper calls of its own accord, which are no remote methods."""
 
 
 class Extension(Model):

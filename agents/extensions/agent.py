@@ -106,7 +106,7 @@ class Extensions(Agent):
     def register(self, params: extensions.RegisterParams, call: Call) -> str:
         """A name belongs to who was first with it."""
         agent, method = _agent(call, "register methods"), params.method_name
-        if method in self._lenders or self._offers.owner(method) is not None:
+        if method in extensions.KLIPPERS_OWN or method in self._lenders or self._offers.owner(method) is not None:
             raise InvalidParams(f"Method '{method}' is already registered")
         self._lenders[method] = agent
         self._macros.offer(method, partial(_call, agent, method))

@@ -12,6 +12,7 @@ from bus.agent import Agent, Bus, Call, Host, Raw, Settings, implements
 from bus.envelope import dumps
 from bus.errors import BusError, Unavailable
 from schemas import NoParams, Notification, klippy, printer
+from schemas.extensions import CONSOLE_LINE, STATUS_UPDATE
 
 from . import simulation, startup
 from .cache import Cache, Status, read_status
@@ -79,7 +80,7 @@ class Klippy(Agent):
         self._cache = Cache()
         self._publisher = Publisher(bus, self._cache)
         self._chronicle = Chronicle(bus)
-        self._receivers = {startup.STATUS_UPDATE: self._on_status, startup.CONSOLE_LINE: self._on_console}
+        self._receivers = {STATUS_UPDATE: self._on_status, CONSOLE_LINE: self._on_console}
         self._remote_methods = RemoteMethods(bus, self._receivers)
 
     async def run(self) -> None:

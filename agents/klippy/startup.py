@@ -5,14 +5,14 @@ from collections.abc import Callable, Iterable
 from importlib.metadata import version
 from typing import Any
 
+from schemas.extensions import CONSOLE_LINE, STATUS_UPDATE
+
 from .cache import Status, read_status
 from .link import Link
 from .state import State
 
 INFO_TIMEOUT = 10.0  # seconds
 SUBSCRIBE_TIMEOUT = 20.0  # it is answered on Klipper's next tick, and the answer is large
-STATUS_UPDATE = "process_status_update"
-CONSOLE_LINE = "process_gcode_response"
 REQUIRED = ("virtual_sdcard", "display_status", "pause_resume")  # for full function, as server.info reports them
 # Before everything is loaded, other objects may fail when they are asked, which would shut Klipper down.
 SAFE = ("webhooks", "configfile")

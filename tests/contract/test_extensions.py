@@ -179,6 +179,8 @@ def test_macros_call_the_methods_that_agents_register(where: Addresses, kind: st
         assert called == {"jsonrpc": "2.0", "method": "set_lamp", "params": {"on": "1"}}
         taken = agent.ask("connection.register_remote_method", method_name="set_lamp")
         assert taken["error"]["code"] == 400
+        own = agent.ask("connection.register_remote_method", method_name="process_status_update")
+        assert own["error"]["code"] == 400
     with talker(where, "websocket", "caller") as caller:
         caller.ask("printer.gcode.script", script="CALL_REMOTE METHOD=set_lamp ON=1")
         line = caller.hear(lambda said: said.get("method") == "notify_gcode_response" and "set_lamp" in str(said))
