@@ -46,10 +46,16 @@ def _to_float(value: object) -> object:
         return value
 
 
+def _to_text(value: object) -> object:
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
 # Query strings arrive as text; these accept the text form as well (behaviours.md section 2).
 Bool = Annotated[bool, BeforeValidator(_to_bool)]
 Int = Annotated[int, BeforeValidator(_to_int)]
 Float = Annotated[float, BeforeValidator(_to_float)]
+# The other way round, for names that are numbers to some clients.
+Text = Annotated[str, BeforeValidator(_to_text)]
 
 
 class Permission(StrEnum):

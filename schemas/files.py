@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, RootModel
 
-from .base import CHANGES, Bool, Int, Method, Model, NoParams, Notification, Params, Permission
+from .base import CHANGES, Bool, Int, Method, Model, NoParams, Notification, Params, Permission, Text
 from .gcode_metadata import FileMetadata
 
 OWNER = "filestore"
@@ -32,13 +32,13 @@ class RootParams(Params):
 class PathParams(Params):
     """A file or folder; the first part of its path is the root."""
 
-    path: str = Field(description="`root/folder/name`.")
+    path: Text = Field(description="`root/folder/name`.")
 
 
 class DirectoryParams(Params):
     """Which folder."""
 
-    path: str = Field(GCODES, description="`root/folder`; without it, the gcodes root.")
+    path: Text = Field(GCODES, description="`root/folder`; without it, the gcodes root.")
     extended: Bool = Field(False, description="Whether files have their metadata, where there is some.")
 
 
@@ -51,8 +51,8 @@ class DeleteParams(PathParams):
 class MoveParams(Params):
     """From where to where; the first part of both paths is a root."""
 
-    source: str
-    dest: str = Field(description="A folder that exists gets the source into it; a file that exists is replaced.")
+    source: Text
+    dest: Text = Field(description="A folder that exists gets the source into it; a file that exists is replaced.")
 
 
 class ZipParams(Params):
@@ -66,7 +66,7 @@ class ZipParams(Params):
 class FilenameParams(Params):
     """A file of the gcodes root."""
 
-    filename: str = Field(description="Relative to gcodes.")
+    filename: Text = Field(description="Relative to gcodes.")
 
 
 class ThumbnailOf(Model):

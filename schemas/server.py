@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from .base import CHANGES, Bool, Flags, Float, Int, Method, Model, NoParams, Params, Permission
+from .base import CHANGES, Bool, Flags, Float, Int, Method, Model, NoParams, Params, Permission, Text
 
 OWNER = "core"
 
@@ -80,10 +80,10 @@ ClientType = Annotated[
 class IdentifyParams(Params):
     """Who is calling; the credentials are optional."""
 
-    client_name: str
-    version: str
+    client_name: Text
+    version: Text
     type: ClientType = Field(description="In any case; an `agent` may call agent methods, and its name must be unique.")
-    url: str = Field(description="The client's home page.")
+    url: Text = Field(description="The client's home page.")
     access_token: str | None = Field(None, description="Logs the connection in.")
     api_key: str | None = Field(None, description="Logs the connection in.")
 
