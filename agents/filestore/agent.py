@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+from collections.abc import Awaitable
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -22,7 +23,7 @@ from .gcodes import Gcodes, file_metadata, final, is_gcode, thumbnails
 from .library import Done, Library
 from .logs import Logs
 from .metadata import Limits, Scanner, can_add_objects
-from .notices import Notices, item, moved_from
+from .notices import Hold, Notices, item, moved_from
 from .places import Place, klipper_places, outside, places, reserved
 from .prints import Begun, Prints
 from .roots import Location, Root, Roots
@@ -56,7 +57,7 @@ class FileStore(Agent):
         links = settings.links
         self._roots = Roots(reserved(bus.data), None if links is None else [str(link.expanduser()) for link in links])
         self._logs = Logs(self._roots)
-        self._library = Library(self._roots, self._disk, Notices(self._announce))
+        self._library = Library(self._roots, self._disk, Notices(self._announce), self._settle)
         self._scanner = Scanner(Limits(timeout=settings.metadata_timeout))
         self._gcodes = Gcodes(bus, host, self._library, self._disk, self._scanner)
         self._prints = Prints(bus, self._roots, queues=settings.queue_gcode_uploads)
@@ -151,11 +152,10 @@ class FileStore(Agent):
             self._life.create_task(self._watch_roots(), name="filestore: mounts")
 
     async def _on_news(self, news: News) -> None:
-        found = [done for pair in news.renamed for done in await self._library.renamed(*pair)]
+        for pair in news.renamed:
+            await self._library.renamed(*pair)
         for place in news.topmost():
-            found += await self._library.refresh(place)
-        for done in found:
-            self._settle(done)
+            await self._library.refresh(place)
 
     def _settle(self, done: Done) -> None:
         """Announces what somebody else has changed, once its metadata is ready."""
@@ -166,8 +166,9 @@ class FileStore(Agent):
             finally:
                 done.slot.release()
 
-        if self._life is not None:
-            self._life.create_task(settle(), name="filestore: outside change")
+        if self._life is None:
+            return done.slot.release()
+        self._life.create_task(settle(), name="filestore: outside change")
 
     def _on_printer(self, _topic: str, payload: bytes) -> None:
         if payload and loads(payload)["klippy_connected"]:
@@ -270,8 +271,7 @@ class FileStore(Agent):
             return
         self._seen[name] = self._now()
         for place in self._library.index.links(root.root) if name in self._observed else [root]:
-            for done in await self._library.refresh(place):
-                self._settle(done)
+            await self._library.refresh(place)
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
@@ -282,35 +282,35 @@ class FileStore(Agent):
     async def post_directory(self, params: files.PathParams, call: Call) -> Raw:
         """One level."""
         location = self._roots.writable(await self._located(params.path))
-        return _raw(await self._answer(call, await self._library.make_folder(location)))
+        return _raw(await self._answer(call, self._library.make_folder(location)))
 
     @implements(files.DELETE_DIRECTORY)
     async def delete_directory(self, params: files.DeleteParams, call: Call) -> Raw:
         """With all that is in it, where that is asked for."""
         location = self._roots.writable(await self._located(params.path))
-        done = await self._library.delete_folder(location, await self._prints.loaded(), force=params.force)
-        return _raw(await self._answer(call, done))
+        change = self._library.delete_folder(location, await self._prints.loaded(), force=params.force)
+        return _raw(await self._answer(call, change))
 
     @implements(files.DELETE_FILE)
     async def delete_file(self, params: files.PathParams, call: Call) -> Raw:
         """Not while it is printed."""
         location = self._roots.writable(await self._located(params.path))
-        return _raw(await self._answer(call, await self._library.delete_file(location, await self._prints.loaded())))
+        return _raw(await self._answer(call, self._library.delete_file(location, await self._prints.loaded())))
 
     @implements(files.MOVE)
     async def move(self, params: files.MoveParams, call: Call) -> Raw:
         """The answer names both ends."""
         source = self._roots.writable(await self._located(params.source), InvalidParams)
         dest = self._roots.writable(self._roots.locate(params.dest), InvalidParams)
-        done = await self._library.move(source, dest, await self._prints.loaded())
-        return _raw({**await self._answer(call, done), "source_item": moved_from(source)})
+        change = self._library.move(source, dest, await self._prints.loaded())
+        return _raw({**await self._answer(call, change), "source_item": moved_from(source)})
 
     @implements(files.COPY)
     async def copy(self, params: files.MoveParams, call: Call) -> Raw:
         """The source may be anything that can be read."""
         source = await self._located(params.source)
         dest = self._roots.writable(self._roots.locate(params.dest), InvalidParams)
-        return _raw(await self._answer(call, await self._library.copy(source, dest, await self._prints.loaded())))
+        return _raw(await self._answer(call, self._library.copy(source, dest, await self._prints.loaded())))
 
     @implements(files.ZIP)
     async def zip(self, params: files.ZipParams, call: Call) -> Raw:
@@ -321,13 +321,17 @@ class FileStore(Agent):
         items = [self._roots.locate(text) for text in params.items]
         if not items or not target.path:
             raise InvalidParams("An archive needs a name, and items")
-        done = await self._library.zip(target, items, compress=not params.store_only)
-        answer = await self._answer(call, done)
+        answer = await self._answer(call, self._library.zip(target, items, compress=not params.store_only))
         return _raw({"destination": answer["item"], "action": "zip_files"})
 
-    async def _answer(self, call: Call, done: Done, metadata: GcodeMetadata | None = None) -> dict[str, Any]:
+    async def _answer(
+        self, call: Call, change: Awaitable[Done], metadata: GcodeMetadata | None = None
+    ) -> dict[str, Any]:
         """What the caller gets, once metadata is ready; the notification follows when that has left."""
-        call.then.append(done.slot.release)
+        hold = Hold()
+        call.then.append(hold.release)
+        done = await change
+        hold.take(done.slot)
         await self._gcodes.changed(done, call.actor, metadata)
         return {"item": item(done.location, done.entry), "action": done.action}
 
@@ -365,10 +369,10 @@ class FileStore(Agent):
             await self._disk.run(incoming.upload.finish, params.checksum or incoming.asked.checksum)
             await self._disk.run(prepare_folder, folder, target)
             metadata = await self._prepared(incoming.upload, named)
-            done = await self._library.place(incoming.upload, target, await self._prints.loaded())
+            change = self._library.place(incoming.upload, target, await self._prints.loaded())
+            answer = await self._answer(call, change, metadata)
         finally:
             await self._transfers.end_upload(params.id)
-        answer = await self._answer(call, done, metadata)
         if target.root.name == files.GCODES:
             mandate = Mandate("upload", None, call.actor.as_said())  # who may upload may not always print
             begun = await self._prints.begin(target.path, mandate) if params.print else Begun()

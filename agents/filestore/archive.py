@@ -4,7 +4,7 @@ import os
 import stat
 import zipfile
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import datetime
 
 from bus.errors import InvalidParams, TooLarge
@@ -37,7 +37,7 @@ class Archive:
 
     def close(self) -> None:
         """Lets go; without a name it is deleted."""
-        if status(self._folder, self.name) is not None:
+        with suppress(OSError):
             os.unlink(self.name, dir_fd=self._folder)
         os.close(self._folder)
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from secrets import token_hex
 
-from bus.errors import Forbidden, InvalidParams, OutOfSpace
+from bus.errors import BusError, Forbidden, InvalidParams, OutOfSpace
 
 from .beneath import FOLDER, READ, open_beneath
 from .entries import Entry, look
@@ -32,7 +32,7 @@ class Seen:
 def observe(roots: Roots, location: Location) -> Seen:
     """Looks at a location. Like everything here it blocks."""
     entry = look(roots, location)
-    with suppress(OSError):
+    with suppress(OSError, BusError):
         parent = roots.open(location.parent)
         try:
             found = os.fstat(parent)

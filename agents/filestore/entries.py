@@ -46,7 +46,7 @@ Look = Callable[[Location, os.stat_result], Entry | None]
 
 def look(roots: Roots, location: Location) -> Entry | None:
     """What is there now, a folder with everything in it; None where nothing is that could be shown. Blocks."""
-    with suppress(OSError):
+    with suppress(OSError, BusError):
         if not location.path:
             return _folder(roots, location, os.fstat(location.root.handle))
         if is_shown(location.name):

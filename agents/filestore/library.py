@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ from . import changes, entries
 from .changes import Seen, observe
 from .disk import Disk
 from .entries import Entry, File, Folder
-from .index import Difference, Index, differences
+from .index import Index, differences
 from .notices import Notices, Slot
 from .roots import Location, Roots
 from .transfer import Upload
@@ -31,13 +31,17 @@ class Done(NamedTuple):
 
 
 class Library:
-    """All files; one change at a time, each seen in the index before the next begins."""
+    """All files; one change at a time, each seen in the index before the next begins.
 
-    def __init__(self, roots: Roots, disk: Disk, notices: Notices) -> None:
+    `settle` gets each change that nobody has asked for here, and releases its place.
+    """
+
+    def __init__(self, roots: Roots, disk: Disk, notices: Notices, settle: Callable[[Done], None]) -> None:
         self.roots = roots
         self.index = Index()
         self._disk = disk
         self._notices = notices
+        self._settle = settle
         self._changing = asyncio.Lock()
 
     async def open(self, name: str, path: Path, *, writable: bool) -> Location | None:
@@ -119,21 +123,21 @@ class Library:
                 self._notices.reserve("create_dir", above, self.index.find(above)).release()
             return await self._done(_created(known is not None, False), target)
 
-    async def refresh(self, location: Location) -> list[Done]:
-        """Looks at a location again; what others have changed there, in as few words as possible."""
+    async def refresh(self, location: Location) -> None:
+        """Looks at a location again: what others have changed there is told in as few words as possible."""
         async with self._changing:
-            return await self._look_again(location)
+            await self._look_again(location)
 
-    async def renamed(self, source: Location, target: Location) -> list[Done]:
+    async def renamed(self, source: Location, target: Location) -> None:
         """Somebody has renamed something: one change, unless the index knows of it."""
         async with self._changing:
             old, before = self.index.find(source), self.index.find(target)
             gone, there = [await self._disk.run(observe, self.roots, each) for each in (source, target)]
             if old is None or gone.entry is not None or type(there.entry) is not type(old):
-                return [*self._compared(gone, old), *self._compared(there, before)]
+                self._compare(gone, old)
+                return self._compare(there, before)
             self.index.put(gone)
-            action = "move_dir" if isinstance(old, Folder) else "move_file"
-            return [self._seen(action, there, source)]
+            self._settle(self._seen("move_dir" if isinstance(old, Folder) else "move_file", there, source))
 
     def file(self, location: Location) -> File:
         """A file of the index; raises NotFound."""
@@ -159,18 +163,16 @@ class Library:
             missing, folder = folder, folder.parent
         return missing
 
-    async def _look_again(self, location: Location) -> list[Done]:
+    async def _look_again(self, location: Location) -> None:
         old = self.index.find(location)
-        return self._compared(await self._disk.run(observe, self.roots, location), old)
+        self._compare(await self._disk.run(observe, self.roots, location), old)
 
-    def _compared(self, seen: Seen, old: Entry | None) -> list[Done]:
+    def _compare(self, seen: Seen, old: Entry | None) -> None:
         found = list(differences(seen.location, old, seen.entry))
         self.index.put(seen)
-        return [self._differs(each) for each in found]
-
-    def _differs(self, found: Difference) -> Done:
-        slot = self._notices.reserve(found.action, found.location, found.entry)
-        return Done(found.action, found.location, found.entry, slot)
+        for each in found:
+            slot = self._notices.reserve(each.action, each.location, each.entry)
+            self._settle(Done(each.action, each.location, each.entry, slot))
 
     async def _done(self, action: str, location: Location, source: Location | None = None) -> Done:
         return self._seen(action, await self._disk.run(observe, self.roots, location), source)

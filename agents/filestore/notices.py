@@ -38,6 +38,28 @@ class Slot:
         self._notices.flush()
 
 
+class Hold:
+    """Keeps the notification of a change until the answer of its call has left; which may be before it is made."""
+
+    __slots__ = ("_left", "_slot")
+
+    def __init__(self) -> None:
+        self._slot: Slot | None = None
+        self._left = False
+
+    def take(self, slot: Slot) -> None:
+        """The change has its place."""
+        self._slot = slot
+        if self._left:
+            slot.release()
+
+    def release(self) -> None:
+        """The answer has left."""
+        self._left = True
+        if self._slot is not None:
+            self._slot.release()
+
+
 class Notices:
     """Those that have not gone out yet."""
 

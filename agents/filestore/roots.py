@@ -9,7 +9,16 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from bus.errors import BusError, Forbidden, InvalidParams, MethodNotAllowed, NotFound, OutOfSpace
+from bus.errors import (
+    BusError,
+    Forbidden,
+    HostError,
+    InvalidParams,
+    MethodNotAllowed,
+    NotFound,
+    OutOfSpace,
+    Refused,
+)
 from schemas.files import Permissions
 
 from .beneath import FOLDER, READ, open_beneath
@@ -23,6 +32,8 @@ SYSTEM = ("/dev", "/proc", "/sys")  # what looks like files there does something
 FULL = (errno.ENOSPC, errno.EDQUOT)
 REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EXDEV, errno.ELOOP)
 MISSING = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
+IN_USE = (errno.EBUSY, errno.ETXTBSY, errno.ENOTEMPTY)
+UNNAMABLE = (errno.EINVAL, errno.EILSEQ)  # what disks of other systems say of names that those do not know
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +103,11 @@ def explained(missing: type[BusError] = NotFound, what: str = "File") -> Iterato
             raise OutOfSpace("No space left on the disk") from None
         if error.errno in REFUSED:
             raise Forbidden("Not permitted here") from None
-        raise
+        if error.errno in IN_USE:
+            raise Refused(f"{what} is in use, or somebody has put something there") from None
+        if error.errno in UNNAMABLE:
+            raise InvalidParams("The disk takes no such name") from None
+        raise HostError(f"The disk has failed: {error.strerror}") from None
 
 
 def parts_of(text: str) -> list[str]:

@@ -14,7 +14,7 @@ import pytest
 from agents.filestore import gcodes
 from agents.filestore.disk import Disk
 from agents.filestore.gcodes import Gcodes, final
-from agents.filestore.library import Library
+from agents.filestore.library import Done, Library
 from agents.filestore.metadata import Limits, Scanner
 from agents.filestore.metadata.scanner import MAX_WAITING
 from agents.filestore.notices import Notices
@@ -45,7 +45,8 @@ class Place:
 
     def __init__(self, folder: Path, limits: Limits) -> None:
         self.bus, self.disk, self.roots, self.folder = RecordingBus(folder), Disk(), Roots(), folder
-        self.library = Library(self.roots, self.disk, Notices(lambda said: None))
+        self.found: list[Done] = []
+        self.library = Library(self.roots, self.disk, Notices(lambda said: None), self.found.append)
         self.scanner = Scanner(limits)
         self.gcodes = Gcodes(self.bus, None, self.library, self.disk, self.scanner)
 
@@ -66,7 +67,8 @@ class Place:
         """Somebody else writes files."""
         for name in names:
             (self.folder / name).write_bytes(GCODE)
-        found = await self.library.refresh(self.at(""))
+        await self.library.refresh(self.at(""))
+        found, self.found[:] = list(self.found), []
         await gather(*(self.gcodes.changed(done) for done in found))
 
     def known(self) -> set[str]:

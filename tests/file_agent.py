@@ -1,0 +1,89 @@
+"""The file manager in this process, on a bus that records what it says; roots are real folders."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from agents.filestore import FileStore
+from agents.filestore.settings import FileStoreSettings
+from bus.agent import Call
+from bus.envelope import loads
+from bus.errors import BusError
+from schemas import AnyMethod, files, printer, server
+from tests.agent_bus import ALICE, RecordingBus, running
+
+Json = dict[str, Any]
+CHANGED = "notify_filelist_changed"
+
+
+class FileAgent:
+    """Asks it, and hears what it announces."""
+
+    def __init__(self, data: Path, settings: FileStoreSettings) -> None:
+        self.bus = RecordingBus(data)
+        self.bus.results[server.EVENTS_READ.name] = {"events": []}
+        self.agent = FileStore(self.bus, settings)
+        self.impatient = False  # whether callers are told that it takes too long before anything has been changed
+        self.gcodes, self.config = data / "gcodes", data / "config"
+
+    async def ask(self, row: AnyMethod, **params: Any) -> Any:
+        """The result of a method; raises BusError."""
+        return await self.send(row, **params)
+
+    def send(self, row: AnyMethod, **params: Any) -> "asyncio.Future[Any]":
+        """Asks without waiting for the answer."""
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        call = Call(row, row.params.model_validate(params), ALICE)
+
+        def done(outcome: bytes | BusError) -> None:
+            if isinstance(outcome, BusError):
+                answer.set_exception(outcome)
+            else:
+                answer.set_result(loads(bytes(outcome)))
+            if not self.impatient:
+                call.answered()
+
+        self.agent.handle(call, done)
+        if self.impatient:
+            asyncio.get_running_loop().call_soon(call.answered)
+        return answer
+
+    def prints(self, path: str) -> None:
+        """A file of the gcodes root is being printed from now on."""
+        status = {"print_stats": {"filename": path, "state": "printing"}}
+        self.bus.results[printer.OBJECTS_QUERY.name] = {"status": status}
+
+    @property
+    def told(self) -> list[Json]:
+        """All changes that have been announced."""
+        return [params[0] for name, params in self.bus.notifications() if name == CHANGED]
+
+    def said(self, *actions: str) -> list[tuple[str, str]]:
+        """Action and path of what has been announced; with actions only those."""
+        return [
+            (each["action"], each["item"]["path"]) for each in self.told if not actions or each["action"] in actions
+        ]
+
+    async def hears(self, action: str, path: str) -> Json:
+        """The first announcement of a change, once it is there."""
+
+        def found() -> list[Json]:
+            return [each for each in self.told if (each["action"], each["item"]["path"]) == (action, path)]
+
+        await self.bus.until(found)
+        return found()[0]
+
+
+@asynccontextmanager
+async def serving(data: Path, **settings: Any) -> AsyncIterator[FileAgent]:
+    """A file manager whose roots are below a folder."""
+    found = FileAgent(data, FileStoreSettings(**settings))
+    for root in (found.gcodes, found.config):
+        root.mkdir(parents=True, exist_ok=True)
+    async with running(found.agent):
+        await found.ask(files.ROOTS)
+        if found.agent.settings.observe:
+            await found.bus.until(lambda: "gcodes" in found.agent._observed)
+        yield found
