@@ -57,10 +57,10 @@ class FileStore(Agent):
         links = settings.links
         self._roots = Roots(reserved(bus.data), None if links is None else [str(link.expanduser()) for link in links])
         self._logs = Logs(self._roots)
-        self._library = Library(self._roots, self._disk, Notices(self._announce), self._settle)
+        self._prints = Prints(bus, self._roots, queues=settings.queue_gcode_uploads)
+        self._library = Library(self._roots, self._disk, Notices(self._announce), self._prints.loaded, self._settle)
         self._scanner = Scanner(Limits(timeout=settings.metadata_timeout))
         self._gcodes = Gcodes(bus, host, self._library, self._disk, self._scanner)
-        self._prints = Prints(bus, self._roots, queues=settings.queue_gcode_uploads)
         self._ready = asyncio.Event()
         self._seen: dict[str, float] = {}  # when roots that are not observed were looked at
         self._observed: set[str] = set()
@@ -288,21 +288,20 @@ class FileStore(Agent):
     async def delete_directory(self, params: files.DeleteParams, call: Call) -> Raw:
         """With all that is in it, where that is asked for."""
         location = self._roots.writable(await self._located(params.path))
-        change = self._library.delete_folder(location, await self._prints.loaded(), force=params.force)
-        return _raw(await self._answer(call, change))
+        return _raw(await self._answer(call, self._library.delete_folder(location, force=params.force)))
 
     @implements(files.DELETE_FILE)
     async def delete_file(self, params: files.PathParams, call: Call) -> Raw:
         """Not while it is printed."""
         location = self._roots.writable(await self._located(params.path))
-        return _raw(await self._answer(call, self._library.delete_file(location, await self._prints.loaded())))
+        return _raw(await self._answer(call, self._library.delete_file(location)))
 
     @implements(files.MOVE)
     async def move(self, params: files.MoveParams, call: Call) -> Raw:
         """The answer names both ends."""
         source = self._roots.writable(await self._located(params.source), InvalidParams)
         dest = self._roots.writable(self._roots.locate(params.dest), InvalidParams)
-        change = self._library.move(source, dest, await self._prints.loaded())
+        change = self._library.move(source, dest)
         return _raw({**await self._answer(call, change), "source_item": moved_from(source)})
 
     @implements(files.COPY)
@@ -310,7 +309,7 @@ class FileStore(Agent):
         """The source may be anything that can be read."""
         source = await self._located(params.source)
         dest = self._roots.writable(self._roots.locate(params.dest), InvalidParams)
-        return _raw(await self._answer(call, self._library.copy(source, dest, await self._prints.loaded())))
+        return _raw(await self._answer(call, self._library.copy(source, dest)))
 
     @implements(files.ZIP)
     async def zip(self, params: files.ZipParams, call: Call) -> Raw:
@@ -369,7 +368,7 @@ class FileStore(Agent):
             await self._disk.run(incoming.upload.finish, params.checksum or incoming.asked.checksum)
             await self._disk.run(prepare_folder, folder, target)
             metadata = await self._prepared(incoming.upload, named)
-            change = self._library.place(incoming.upload, target, await self._prints.loaded())
+            change = self._library.place(incoming.upload, target)
             answer = await self._answer(call, change, metadata)
         finally:
             await self._transfers.end_upload(params.id)

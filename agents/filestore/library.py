@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,17 +30,23 @@ class Done(NamedTuple):
     source: Location | None = None
 
 
+Loaded = Callable[[], Awaitable[Location | None]]
+Settle = Callable[[Done], None]
+
+
 class Library:
     """All files; one change at a time, each seen in the index before the next begins.
 
-    `settle` gets each change that nobody has asked for here, and releases its place.
+    `loaded` says which file must stay as it is, `settle` gets each change that nobody has asked for here, and releases
+    its place.
     """
 
-    def __init__(self, roots: Roots, disk: Disk, notices: Notices, settle: Callable[[Done], None]) -> None:
+    def __init__(self, roots: Roots, disk: Disk, notices: Notices, loaded: Loaded, settle: Settle) -> None:
         self.roots = roots
         self.index = Index()
         self._disk = disk
         self._notices = notices
+        self._loaded = loaded
         self._settle = settle
         self._changing = asyncio.Lock()
 
@@ -62,10 +68,10 @@ class Library:
             await self._disk.run(changes.make_folder, self.roots, location)
             return await self._done("create_dir", location)
 
-    async def delete_folder(self, location: Location, loaded: Location | None, *, force: bool) -> Done:
+    async def delete_folder(self, location: Location, *, force: bool) -> Done:
         """Deletes a folder; raises Forbidden where it holds the loaded file."""
         async with self._changing:
-            _require_idle(loaded, location)
+            await self._require_idle(location)
             try:
                 await self._disk.run(changes.delete_folder, self.roots, location, force=force)
             except BaseException:
@@ -73,48 +79,49 @@ class Library:
                 raise
             return await self._done("delete_dir", location)
 
-    async def delete_file(self, location: Location, loaded: Location | None) -> Done:
+    async def delete_file(self, location: Location) -> Done:
         """Deletes a file; raises Forbidden where it is the loaded one."""
         async with self._changing:
-            _require_idle(loaded, location)
+            await self._require_idle(location)
             await self._disk.run(changes.delete_file, self.roots, location)
             return await self._done("delete_file", location)
 
-    async def move(self, source: Location, dest: Location, loaded: Location | None) -> Done:
+    async def move(self, source: Location, dest: Location) -> Done:
         """Moves or renames; raises Forbidden where that would touch the loaded file."""
         async with self._changing:
             target = await self._disk.run(changes.destination, self.roots, source, dest)
-            _require_idle(loaded, source, target)
+            await self._require_idle(source, target)
             was_folder = await self._disk.run(changes.move, self.roots, source, target)
             self.index.put(await self._disk.run(observe, self.roots, source))
             return await self._done("move_dir" if was_folder else "move_file", target, source)
 
-    async def copy(self, source: Location, dest: Location, loaded: Location | None) -> Done:
+    async def copy(self, source: Location, dest: Location) -> Done:
         """Copies; raises Forbidden where that would replace the loaded file."""
         async with self._changing:
             target = await self._disk.run(changes.destination, self.roots, source, dest)
-            _require_idle(loaded, target)
+            await self._require_idle(target)
             existed = self.index.find(target) is not None
             was_folder = await self._disk.run(changes.copy, self.roots, source, target)
             return await self._done(_created(existed, was_folder), target, source)
 
     async def zip(self, target: Location, items: Iterable[Location], *, compress: bool) -> Done:
-        """Packs files into an archive."""
+        """Packs files into an archive; raises Forbidden where that would replace the loaded file."""
         from . import archive  # with the library for it, which is rarely needed
 
         made = await self._disk.run(archive.pack, self.roots, target, list(items), compress=compress)
         try:
             async with self._changing:
+                await self._require_idle(target)
                 existed = self.index.find(target) is not None
                 await self._disk.run(made.place)
                 return await self._done(_created(existed, False), target)
         finally:
             await self._disk.run(made.close)
 
-    async def place(self, upload: Upload, target: Location, loaded: Location | None) -> Done:
-        """Makes what was uploaded a file, in a folder that exists."""
+    async def place(self, upload: Upload, target: Location) -> Done:
+        """Makes what was uploaded a file, in a folder that exists; raises Forbidden where that is the loaded one."""
         async with self._changing:
-            _require_idle(loaded, target)
+            await self._require_idle(target)
             known = self.index.find(target)
             above = self._first_missing(target.parent)
             await self._disk.run(upload.place, target)
@@ -156,6 +163,12 @@ class Library:
             raise InvalidParams("This folder does not exist")
         return looked, False
 
+    async def _require_idle(self, *touched: Location) -> None:
+        """Raises Forbidden where something is the loaded file, or a folder that it is in."""
+        loaded = await self._loaded()
+        if loaded is not None and any(each.holds(loaded) for each in touched):
+            raise Forbidden("The file is being printed")
+
     def _first_missing(self, folder: Location) -> Location | None:
         """The uppermost folder on a path that the index has not."""
         missing = None
@@ -188,9 +201,3 @@ def _created(existed: bool, was_folder: bool) -> str:
     if was_folder:
         return "create_dir"
     return "modify_file" if existed else "create_file"
-
-
-def _require_idle(loaded: Location | None, *touched: Location) -> None:
-    """Raises Forbidden where something is the loaded file, or a folder that it is in."""
-    if loaded is not None and any(each.holds(loaded) for each in touched):
-        raise Forbidden("The file is being printed")

@@ -40,13 +40,17 @@ def ufp(**entries: bytes) -> bytes:
     return packed.getvalue()
 
 
+async def nothing_loaded() -> None:
+    """No file is being printed."""
+
+
 class Place:
     """The gcodes root, and who knows its metadata."""
 
     def __init__(self, folder: Path, limits: Limits) -> None:
         self.bus, self.disk, self.roots, self.folder = RecordingBus(folder), Disk(), Roots(), folder
         self.found: list[Done] = []
-        self.library = Library(self.roots, self.disk, Notices(lambda said: None), self.found.append)
+        self.library = Library(self.roots, self.disk, Notices(lambda said: None), nothing_loaded, self.found.append)
         self.scanner = Scanner(limits)
         self.gcodes = Gcodes(self.bus, None, self.library, self.disk, self.scanner)
 
@@ -57,7 +61,7 @@ class Place:
             upload.write([memoryview(content)])
             metadata = await self.gcodes.prepare(upload, self.at(name), objects=False)
             assert metadata is not None
-            done = await self.library.place(upload, final(self.at(name)), None)
+            done = await self.library.place(upload, final(self.at(name)))
             await self.gcodes.changed(done, ALICE, metadata)
             return metadata
         finally:
