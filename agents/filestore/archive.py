@@ -10,7 +10,7 @@ from datetime import datetime
 from bus.errors import InvalidParams, TooLarge
 
 from .beneath import FOLDER, open_beneath
-from .changes import is_folder, require_room, status, temporary_name
+from .changes import is_folder, require_no_link, require_room, status, temporary_name
 from .roots import Location, Roots, explained
 
 PIECE_BYTES = 1 << 20
@@ -30,7 +30,9 @@ class Archive:
     def place(self) -> None:
         """Gives it its name, in place of an older file."""
         with explained():
-            if is_folder(status(self._folder, self._target)):
+            there = status(self._folder, self._target)
+            require_no_link(there)
+            if is_folder(there):
                 raise InvalidParams(f"'{self._target}' is a folder")
             os.rename(self.name, self._target, src_dir_fd=self._folder, dst_dir_fd=self._folder)
             os.fsync(self._folder)

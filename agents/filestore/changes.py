@@ -11,9 +11,9 @@ from secrets import token_hex
 
 from bus.errors import BusError, Forbidden, InvalidParams, OutOfSpace
 
-from .beneath import FOLDER, READ, open_beneath
+from .beneath import READ, open_beneath, opened
 from .entries import Entry, look
-from .roots import MAX_DEPTH, PART, TEMPORARY, Location, Roots, explained
+from .roots import MAX_DEPTH, PART, TEMPORARY, Location, Roots, explained, is_in, real_path
 
 COPY_BYTES = 8 << 20  # at a time
 RESERVE = 32 << 20  # bytes that stay free for the event log
@@ -72,6 +72,16 @@ def is_folder(found: os.stat_result | None) -> bool:
     return found is not None and stat.S_ISDIR(found.st_mode)
 
 
+def leads_to_folder(roots: Roots, location: Location, found: os.stat_result | None) -> bool:
+    """Whether what has this status is a folder, or a link that is shown as one."""
+    if found is None or not stat.S_ISLNK(found.st_mode):
+        return is_folder(found)
+    with suppress(OSError, BusError):
+        os.close(roots.open(location))
+        return True
+    return False
+
+
 def make_folder(roots: Roots, location: Location) -> None:
     """Makes one folder; raises InvalidParams where it exists, or has nowhere to be."""
     if not location.path:
@@ -84,12 +94,16 @@ def make_folder(roots: Roots, location: Location) -> None:
 
 
 def delete_folder(roots: Roots, location: Location, *, force: bool) -> None:
-    """Deletes a folder, with `force` also one that is not empty."""
+    """Deletes a folder, with `force` also one that is not empty; of a link, the link."""
     if not location.path:
         raise InvalidParams("Cannot delete root directory")
     with around(roots, location) as parent:
-        if not is_folder(status(parent, location.name)):
+        found = status(parent, location.name)
+        if not leads_to_folder(roots, location, found):
             raise InvalidParams("This folder does not exist")
+        if not is_folder(found):
+            return os.unlink(location.name, dir_fd=parent)
+        roots.require_unreserved(location.absolute)
         if force:
             return shutil.rmtree(location.name, dir_fd=parent)
         try:
@@ -104,7 +118,7 @@ def delete_file(roots: Roots, location: Location) -> None:
     """Deletes a file; of a link, the link."""
     with around(roots, location) as parent:
         found = status(parent, location.name)
-        if found is None or is_folder(found):
+        if found is None or leads_to_folder(roots, location, found):
             raise InvalidParams("This file does not exist")
         os.unlink(location.name, dir_fd=parent)
 
@@ -124,11 +138,17 @@ def destination(roots: Roots, source: Location, dest: Location) -> Location:
 
 
 def move(roots: Roots, source: Location, target: Location) -> bool:
-    """Renames, or copies to another disk and deletes; whether it was a folder."""
+    """Renames, or copies to another disk and deletes; whether it was shown as a folder."""
     with around(roots, source) as old, around(roots, target) as new:
-        found = _movable(old, source, new, target)
-        if stat.S_ISLNK(found.st_mode) and source.parent != target.parent:
-            _require_absolute(old, source.name)
+        found = _require_copyable(status(old, source.name), source)
+        folder = is_folder(found)
+        _require_free(new, target, folder=folder)
+        if folder:
+            roots.require_unreserved(source.absolute)
+        elif stat.S_ISLNK(found.st_mode):
+            folder = leads_to_folder(roots, source, found)
+            if source.parent != target.parent:
+                _require_absolute(old, source.name)
         try:
             os.rename(source.name, target.name, src_dir_fd=old, dst_dir_fd=new)
         except OSError as error:
@@ -136,7 +156,7 @@ def move(roots: Roots, source: Location, target: Location) -> bool:
                 raise
             copy_into(old, source.name, new, target.name)
             _remove(old, source.name)
-        return is_folder(found)
+        return folder
 
 
 def _require_absolute(parent: int, link: str) -> None:
@@ -146,73 +166,58 @@ def _require_absolute(parent: int, link: str) -> None:
 
 
 def copy(roots: Roots, source: Location, target: Location) -> bool:
-    """Copies to a temporary name and renames that; whether it was a folder."""
-    with around(roots, target) as new, around(roots, source) as old:
-        found = _movable(old, source, new, target)
-        if stat.S_ISLNK(found.st_mode):
-            _copy_linked(roots, source, new, target.name)
-        else:
-            copy_into(old, source.name, new, target.name)
-        return is_folder(found)
+    """Copies to a temporary name and renames that, of a link what it leads to; whether it was a folder."""
+    with around(roots, target) as new, _readable(roots, source) as handle:
+        folder = is_folder(os.fstat(handle))
+        _require_free(new, target, folder=folder)
+        real = real_path(handle)
+        roots.require_unreserved(real)
+        if is_in(target.absolute, real):
+            raise InvalidParams("The destination is the source, or in it")
+        _copy_open(handle, new, target.name)
+        return folder
 
 
-def _movable(old: int, source: Location, new: int, target: Location) -> os.stat_result:
-    found, there = status(old, source.name), status(new, target.name)
-    if found is None:
-        raise InvalidParams(f"'{source.root.name}/{source.path}' does not exist")
-    if not (stat.S_ISDIR(found.st_mode) or stat.S_ISREG(found.st_mode) or stat.S_ISLNK(found.st_mode)):
-        raise Forbidden("This is neither a file nor a folder")
-    if is_folder(there) or (there is not None and is_folder(found)):
-        raise InvalidParams(f"'{target.root.name}/{target.path}' exists already")
-    return found
-
-
-def copy_into(old: int, name: str, new: int, target: str) -> None:
-    fresh = temporary_name()
+@contextmanager
+def _readable(roots: Roots, source: Location) -> Iterator[int]:
+    """What is to be copied, open, wherever links on the way have led."""
+    with explained(InvalidParams, f"'{source.root.name}/{source.path}'"):
+        parent = roots.open(source.parent)
+        try:
+            _require_copyable(status(parent, source.name), source)
+        finally:
+            os.close(parent)
+        handle = roots.open(source, READ)
     try:
-        if is_folder(status(old, name)):
-            _copy_folder(old, name, new, fresh)
-        else:
-            _copy_file(old, name, new, fresh)
-        os.rename(fresh, target, src_dir_fd=new, dst_dir_fd=new)
-    except BaseException:
-        _remove(new, fresh)
-        raise
-
-
-def _copy_linked(roots: Roots, source: Location, new: int, target: str) -> None:
-    """Of a link, what it leads to."""
-    fresh, handle = temporary_name(), roots.open_file(source)
-    try:
-        _copy_open(handle, new, fresh)
-        os.rename(fresh, target, src_dir_fd=new, dst_dir_fd=new)
-    except BaseException:
-        _remove(new, fresh)
-        raise
+        yield handle
     finally:
         os.close(handle)
 
 
-def _copy_folder(old: int, name: str, new: int, target: str, depth: int = 0) -> None:
-    """Files and folders; links and whatever else there may be are left out."""
-    if depth > MAX_DEPTH:
-        raise InvalidParams("The folders are nested too deeply")
-    os.mkdir(target, dir_fd=new)
-    source, copied = os.open(name, FOLDER, dir_fd=old), os.open(target, FOLDER, dir_fd=new)
-    try:
-        with os.scandir(source) as found:
-            for each in found:
-                if each.is_dir(follow_symlinks=False):
-                    _copy_folder(source, each.name, copied, each.name, depth + 1)
-                elif each.is_file(follow_symlinks=False) and not each.name.startswith(TEMPORARY):
-                    _copy_file(source, each.name, copied, each.name)
-        os.fsync(copied)
-    finally:
-        os.close(source)
-        os.close(copied)
+def _require_copyable(found: os.stat_result | None, source: Location) -> os.stat_result:
+    if found is None:
+        raise InvalidParams(f"'{source.root.name}/{source.path}' does not exist")
+    if not (stat.S_ISDIR(found.st_mode) or stat.S_ISREG(found.st_mode) or stat.S_ISLNK(found.st_mode)):
+        raise Forbidden("This is neither a file nor a folder")
+    return found
 
 
-def _copy_file(old: int, name: str, new: int, target: str) -> None:
+def _require_free(new: int, target: Location, *, folder: bool) -> None:
+    """Raises where there is something that a file, or a folder, does not replace."""
+    there = status(new, target.name)
+    require_no_link(there)
+    if is_folder(there) or (there is not None and folder):
+        raise InvalidParams(f"'{target.root.name}/{target.path}' exists already")
+
+
+def require_no_link(found: os.stat_result | None) -> None:
+    """Raises Forbidden for a link: nothing takes its place."""
+    if found is not None and stat.S_ISLNK(found.st_mode):
+        raise Forbidden("A link is not replaced")
+
+
+def copy_into(old: int, name: str, new: int, target: str) -> None:
+    """Copies a file or folder of one folder into another one."""
     handle = os.open(name, READ, dir_fd=old)
     try:
         _copy_open(handle, new, target)
@@ -221,10 +226,42 @@ def _copy_file(old: int, name: str, new: int, target: str) -> None:
 
 
 def _copy_open(handle: int, new: int, target: str) -> None:
-    """The content, the time and the mode of an open file, durable."""
+    """What is open gets its name there when it is complete."""
+    fresh = temporary_name()
+    try:
+        _copy(handle, new, fresh)
+        os.rename(fresh, target, src_dir_fd=new, dst_dir_fd=new)
+    except BaseException:
+        _remove(new, fresh)
+        raise
+
+
+def _copy(handle: int, new: int, target: str, depth: int = 0) -> None:
     found = os.fstat(handle)
-    if not stat.S_ISREG(found.st_mode):
-        raise Forbidden("This is not a file")
+    if stat.S_ISDIR(found.st_mode):
+        _copy_folder(handle, new, target, depth)
+    elif stat.S_ISREG(found.st_mode):
+        _copy_file(handle, found, new, target)
+    else:
+        raise Forbidden("This is neither a file nor a folder")
+
+
+def _copy_folder(source: int, new: int, target: str, depth: int) -> None:
+    """Files and folders; links and whatever else there may be are left out."""
+    if depth > MAX_DEPTH:
+        raise InvalidParams("The folders are nested too deeply")
+    os.mkdir(target, dir_fd=new)
+    with opened(new, target) as copied, os.scandir(source) as found:
+        for each in found:
+            plain = each.is_dir(follow_symlinks=False) or each.is_file(follow_symlinks=False)
+            if plain and not each.name.startswith(TEMPORARY):
+                with opened(source, each.name, READ) as handle:
+                    _copy(handle, copied, each.name, depth + 1)
+        os.fsync(copied)
+
+
+def _copy_file(handle: int, found: os.stat_result, new: int, target: str) -> None:
+    """The content, the time and the mode of a file, durable."""
     require_room(new, found.st_size)
     copied = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, found.st_mode & 0o777, dir_fd=new)
     try:

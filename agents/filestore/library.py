@@ -100,9 +100,8 @@ class Library:
         async with self._changing:
             target = await self._disk.run(changes.destination, self.roots, source, dest)
             await self._require_idle(target)
-            existed = self.index.find(target) is not None
             was_folder = await self._disk.run(changes.copy, self.roots, source, target)
-            return await self._done(_created(existed, was_folder), target, source)
+            return await self._done("create_dir" if was_folder else self._written(target), target, source)
 
     async def zip(self, target: Location, items: Iterable[Location], *, compress: bool) -> Done:
         """Packs files into an archive; raises Forbidden where that would replace the loaded file."""
@@ -112,9 +111,8 @@ class Library:
         try:
             async with self._changing:
                 await self._require_idle(target)
-                existed = self.index.find(target) is not None
                 await self._disk.run(made.place)
-                return await self._done(_created(existed, False), target)
+                return await self._done(self._written(target), target)
         finally:
             await self._disk.run(made.close)
 
@@ -122,13 +120,13 @@ class Library:
         """Makes what was uploaded a file, in a folder that exists; raises Forbidden where that is the loaded one."""
         async with self._changing:
             await self._require_idle(target)
-            known = self.index.find(target)
             above = self._first_missing(target.parent)
+            written = self._written(target)
             await self._disk.run(upload.place, target)
             if above is not None:
                 self.index.put(await self._disk.run(observe, self.roots, above))
                 self._notices.reserve("create_dir", above, self.index.find(above)).release()
-            return await self._done(_created(known is not None, False), target)
+            return await self._done(written, target)
 
     async def refresh(self, location: Location) -> None:
         """Looks at a location again: what others have changed there is told in as few words as possible."""
@@ -190,14 +188,16 @@ class Library:
     async def _done(self, action: str, location: Location, source: Location | None = None) -> Done:
         return self._seen(action, await self._disk.run(observe, self.roots, location), source)
 
+    def _written(self, target: Location) -> str:
+        """What it is called that a file gets its content."""
+        return "modify_file" if isinstance(self.index.find(target), File) else "create_file"
+
     def _seen(self, action: str, seen: Seen, source: Location | None) -> Done:
+        old = self.index.find(seen.location)
+        if old is not None and seen.entry is not None and type(old) is not type(seen.entry):
+            gone = "delete_dir" if isinstance(old, Folder) else "delete_file"
+            self._notices.reserve(gone, seen.location, None).release()
         self.index.put(seen)
         entry, told = self.index.find(seen.location), source if action.startswith("move") else None
         slot = self._notices.reserve(action, seen.location, entry, told)
         return Done(action, seen.location, entry, slot, source)
-
-
-def _created(existed: bool, was_folder: bool) -> str:
-    if was_folder:
-        return "create_dir"
-    return "modify_file" if existed else "create_file"

@@ -200,6 +200,11 @@ class Roots:
             return "r" if found.readable else ""
         return "rw" if location.root.writable and not link else "r"
 
+    def require_unreserved(self, path: str) -> None:
+        """Raises Forbidden for a folder, by its real path, that something reserved is in."""
+        if any(is_in(each.path, path) for each in self._reserved):
+            raise Forbidden("Something in this folder is reserved")
+
     def _reservation(self, path: str) -> Reserved | None:
         found = [each for each in self._reserved if is_in(path, each.path)]
         return min(found, key=lambda each: each.readable, default=None)
@@ -234,7 +239,7 @@ class Roots:
 
     def is_elsewhere(self, handle: int) -> bool:
         """Whether an open folder is outside of all roots, and none of them in it."""
-        real = str(Path(f"/proc/self/fd/{handle}").readlink())
+        real = real_path(handle)
         return not any(is_in(real, root.path) or is_in(root.path, real) for root in self)
 
     def _open_linked(self, target: Target, flags: int) -> int:
@@ -269,6 +274,11 @@ def _folder(path: str) -> Iterator[int]:
         yield handle
     finally:
         os.close(handle)
+
+
+def real_path(handle: int) -> str:
+    """Where something that is open really is."""
+    return str(Path(f"/proc/self/fd/{handle}").readlink())
 
 
 def is_in(path: str, folder: str) -> bool:
