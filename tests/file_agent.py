@@ -1,7 +1,7 @@
 """The file manager in this process, on a bus that records what it says; roots are real folders."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from bus.agent import Call
 from bus.envelope import loads
 from bus.errors import BusError
 from schemas import AnyMethod, files, printer, server
-from tests.agent_bus import ALICE, RecordingBus, running
+from tests.agent_bus import ALICE, WAIT, RecordingBus, running
 
 Json = dict[str, Any]
 CHANGED = "notify_filelist_changed"
@@ -66,6 +66,10 @@ class FileAgent:
             (each["action"], each["item"]["path"]) for each in self.told if not actions or each["action"] in actions
         ]
 
+    async def until_heard(self, path: str) -> None:
+        """Waits until it has heard that somebody is writing a file of the gcodes root."""
+        await until(lambda: any(each.path == path for each in self.agent._watcher._unfinished))
+
     async def hears(self, action: str, path: str) -> Json:
         """The first announcement of a change, once it is there."""
 
@@ -74,6 +78,13 @@ class FileAgent:
 
         await self.bus.until(found)
         return found()[0]
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Waits for what nothing tells of."""
+    async with asyncio.timeout(WAIT):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
 
 
 @asynccontextmanager
@@ -85,5 +96,7 @@ async def serving(data: Path, **settings: Any) -> AsyncIterator[FileAgent]:
     async with running(found.agent):
         await found.ask(files.ROOTS)
         if found.agent.settings.observe:
-            await found.bus.until(lambda: "gcodes" in found.agent._observed)
+            await until(
+                lambda: {"gcodes", "config"} <= {each.root.name for each in found.agent._watcher._watched.values()}
+            )
         yield found

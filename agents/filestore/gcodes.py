@@ -191,7 +191,7 @@ class Gcodes:
             data |= {"source_root": source.root.name, "source_path": source.path}
         self._store.take(CHANGED, data)
         self._library.index.touch(files.GCODES)
-        if not done.location.hidden:
+        if not (done.location.hidden and (source or done.location).hidden):
             self.record.note(STREAM, CHANGED, data, actor)
 
     def _keep(self, location: Location, metadata: GcodeMetadata) -> Known:

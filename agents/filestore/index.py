@@ -149,19 +149,29 @@ def _shown(entry: Entry) -> dict[str, Any]:
     return {"modified": entry.modified, "size": entry.size, "permissions": entry.permissions}
 
 
-def differences(location: Location, old: Entry | None, new: Entry | None) -> Iterator[Difference]:
-    """What has happened, in as few words as possible: of a folder that is new or gone, only that."""
+def differences(
+    location: Location, old: Entry | None, new: Entry | None, *, moved: bool = False
+) -> Iterator[Difference]:
+    """What has happened, in as few words as possible: of a folder that is new or gone, only that.
+
+    With `moved`, apart from a move, which may have been to another disk.
+    """
     if isinstance(old, Folder) and isinstance(new, Folder):
         for name in old.folders.keys() | old.files.keys() | new.folders.keys() | new.files.keys():
-            yield from differences(location.child(name), _in(old, name), _in(new, name))
+            yield from differences(location.child(name), _in(old, name), _in(new, name), moved=moved)
     elif isinstance(old, File) and isinstance(new, File):
-        if (old.stamp, old.permissions) != (new.stamp, new.permissions):
+        if _content(old) != _content(new) if moved else (old.stamp, old.permissions) != (new.stamp, new.permissions):
             yield Difference("modify_file", location, new, old)
     else:
         if old is not None:
             yield Difference("delete_dir" if isinstance(old, Folder) else "delete_file", location, None, old)
         if new is not None:
             yield Difference("create_dir" if isinstance(new, Folder) else "create_file", location, new, None)
+
+
+def _content(file: File) -> tuple[int, int]:
+    """What tells one content from the next on any disk: size and time."""
+    return file.stamp[1:]
 
 
 def _in(folder: Folder, name: str) -> Entry | None:

@@ -12,8 +12,8 @@ from . import changes, entries
 from .changes import Seen, observe
 from .disk import Disk
 from .entries import Entry, File, Folder
-from .index import Index, differences
-from .notices import Notices, Slot
+from .index import Difference, Index, differences
+from .notices import Notices, Slot, is_watched
 from .roots import Location, Roots
 from .transfer import Upload
 
@@ -91,9 +91,12 @@ class Library:
         async with self._changing:
             target = await self._disk.run(changes.destination, self.roots, source, dest)
             await self._require_idle(source, target)
+            old = self.index.find(source)
             was_folder = await self._disk.run(changes.move, self.roots, source, target)
-            self.index.put(await self._disk.run(observe, self.roots, source))
-            return await self._done("move_dir" if was_folder else "move_file", target, source)
+            self._gone(await self._disk.run(observe, self.roots, source))
+            done = await self._done("move_dir" if was_folder else "move_file", target, source)
+            self._tell(differences(target, old or done.entry, done.entry, moved=True))
+            return done
 
     async def copy(self, source: Location, dest: Location) -> Done:
         """Copies; raises Forbidden where that would replace the loaded file."""
@@ -125,7 +128,7 @@ class Library:
             await self._disk.run(upload.place, target)
             if above is not None:
                 self.index.put(await self._disk.run(observe, self.roots, above))
-                self._notices.reserve("create_dir", above, self.index.find(above)).release()
+                self._notices.reserve("create_dir", above, self.index.find(above), ours=True).release()
             return await self._done(written, target)
 
     async def refresh(self, location: Location) -> None:
@@ -138,11 +141,14 @@ class Library:
         async with self._changing:
             old, before = self.index.find(source), self.index.find(target)
             gone, there = [await self._disk.run(observe, self.roots, each) for each in (source, target)]
-            if old is None or gone.entry is not None or type(there.entry) is not type(old):
+            folder = isinstance(old, Folder)
+            told = {is_watched(each, folder=folder) for each in (source, target)}
+            if old is None or gone.entry is not None or type(there.entry) is not type(old) or len(told) > 1:
                 self._compare(gone, old)
                 return self._compare(there, before)
-            self.index.put(gone)
-            self._settle(self._seen("move_dir" if isinstance(old, Folder) else "move_file", there, source))
+            self._gone(gone)
+            self._settle(self._seen("move_dir" if folder else "move_file", there, source, ours=False))
+            self._tell(differences(target, old, there.entry, moved=True))
 
     def file(self, location: Location) -> File:
         """A file of the index; raises NotFound."""
@@ -181,6 +187,10 @@ class Library:
     def _compare(self, seen: Seen, old: Entry | None) -> None:
         found = list(differences(seen.location, old, seen.entry))
         self.index.put(seen)
+        self._tell(found)
+
+    def _tell(self, found: Iterable[Difference]) -> None:
+        """Announces changes of others."""
         for each in found:
             slot = self._notices.reserve(each.action, each.location, each.entry)
             self._settle(Done(each.action, each.location, each.entry, slot))
@@ -192,12 +202,16 @@ class Library:
         """What it is called that a file gets its content."""
         return "modify_file" if isinstance(self.index.find(target), File) else "create_file"
 
-    def _seen(self, action: str, seen: Seen, source: Location | None) -> Done:
+    def _gone(self, seen: Seen) -> None:
+        """Something has been moved away; what is there by now is news to come."""
+        self.index.put(Seen(seen.location, None, seen.size, seen.modified))
+
+    def _seen(self, action: str, seen: Seen, source: Location | None, *, ours: bool = True) -> Done:
         old = self.index.find(seen.location)
         if old is not None and seen.entry is not None and type(old) is not type(seen.entry):
             gone = "delete_dir" if isinstance(old, Folder) else "delete_file"
-            self._notices.reserve(gone, seen.location, None).release()
+            self._notices.reserve(gone, seen.location, None, ours=ours).release()
         self.index.put(seen)
         entry, told = self.index.find(seen.location), source if action.startswith("move") else None
-        slot = self._notices.reserve(action, seen.location, entry, told)
+        slot = self._notices.reserve(action, seen.location, entry, told, ours=ours)
         return Done(action, seen.location, entry, slot, source)

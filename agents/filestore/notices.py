@@ -22,6 +22,11 @@ def moved_from(location: Location) -> Said:
     return {"path": location.path, "root": location.root.name}
 
 
+def is_watched(location: Location, *, folder: bool) -> bool:
+    """Whether it is told what others do to a file or folder: not in hidden folders, nor in roots that are read only."""
+    return location.root.writable and not (location if folder else location.parent).hidden
+
+
 class Slot:
     """The place of one notification in the order; a change that came to nothing leaves it empty."""
 
@@ -67,10 +72,18 @@ class Notices:
         self._publish = publish
         self._waiting: deque[Slot] = deque()
 
-    def reserve(self, action: str, location: Location, entry: Entry | None, source: Location | None = None) -> Slot:
-        """Takes the next place; what concerns hidden names, or roots that nobody can write to, is not said."""
-        silent = location.hidden or not location.root.writable
-        said: Said | None = None if silent else {"action": action, "item": item(location, entry)}
+    def reserve(
+        self,
+        action: str,
+        location: Location,
+        entry: Entry | None,
+        source: Location | None = None,
+        *,
+        ours: bool = False,
+    ) -> Slot:
+        """Takes the next place; what others do is said where it is watched."""
+        told = ours or is_watched(location, folder=action.endswith("_dir"))
+        said: Said | None = {"action": action, "item": item(location, entry)} if told else None
         if said is not None and source is not None:
             said["source_item"] = moved_from(source)
         slot = Slot(self, said)

@@ -141,6 +141,7 @@ class Watcher:
             self._unfinished.discard(at)
         if mask & Mask.MOVED_FROM:
             self._from[event.cookie] = at
+            self._unfinished = {each for each in self._unfinished if not at.holds(each)}
         if is_folder and mask & CAME:
             await self._watch_tree(at)
         if mask & Mask.MOVED_TO and event.cookie in self._from:

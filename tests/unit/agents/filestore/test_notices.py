@@ -65,3 +65,91 @@ def test_places_that_have_come_to_be_behind_a_bad_link_are_gone(tmp_path: Path, 
             await server.agent._library.renamed(location, location)
 
     run(scenario())
+
+
+def test_what_others_put_into_a_folder_is_told_after_its_move(tmp_path: Path, run: Run[None]) -> None:
+    async def scenario() -> None:
+        async with serving(tmp_path, observe=False) as server:
+            await server.ask(files.POST_DIRECTORY, path="gcodes/b")
+            (server.gcodes / "b" / "new.gcode").write_text("G28\n")
+            await server.ask(files.MOVE, source="gcodes/b", dest="gcodes/c")
+            await server.hears("create_file", "c/new.gcode")
+            assert server.said()[1:] == [("move_dir", "c"), ("create_file", "c/new.gcode")]
+
+    run(scenario())
+
+
+def test_what_others_put_into_a_folder_that_they_rename_at_once_is_told(tmp_path: Path, run: Run[None]) -> None:
+    async def scenario() -> None:
+        async with serving(tmp_path) as server:
+            await server.ask(files.POST_DIRECTORY, path="gcodes/a")
+            (server.gcodes / "a" / "new.gcode").write_text("G28\n")
+            (server.gcodes / "a").rename(server.gcodes / "b")
+            await server.hears("create_file", "b/new.gcode")
+            assert server.said()[1:] == [("move_dir", "b"), ("create_file", "b/new.gcode")]
+            (server.gcodes / "b").rename(server.gcodes / "c")
+            await server.hears("move_dir", "c")
+            await server.ask(files.POST_DIRECTORY, path="gcodes/end")
+            assert server.said()[3:] == [("move_dir", "c"), ("create_dir", "end")]
+
+    run(scenario())
+
+
+def test_a_folder_is_complete_when_what_was_written_in_an_earlier_one_of_its_name_is(
+    tmp_path: Path, run: Run[None]
+) -> None:
+    (tmp_path / "gcodes" / "a").mkdir(parents=True)
+
+    async def scenario() -> None:
+        async with serving(tmp_path) as server:
+            with (server.gcodes / "a" / "slow.gcode").open("w"):
+                await server.until_heard("a/slow.gcode")
+                (server.gcodes / "a").rename(server.gcodes / "b")
+                await server.hears("move_dir", "b")
+                (server.gcodes / "a").mkdir()
+                (server.gcodes / "a" / "x").write_text("x")
+                await server.hears("create_dir", "a")
+
+    run(scenario())
+
+
+def test_what_is_done_here_to_hidden_names_is_told(tmp_path: Path, run: Run[None]) -> None:
+    async def scenario() -> None:
+        async with serving(tmp_path, observe=False) as server:
+            (server.gcodes / "d.gcode").write_text("G28\n")
+            await server.ask(files.MOVE, source="gcodes/d.gcode", dest="gcodes/.d.gcode")
+            assert server.told[-1]["source_item"] == {"path": "d.gcode", "root": "gcodes"}
+            await server.ask(files.POST_DIRECTORY, path="config/.dd")
+            await server.ask(files.MOVE, source="gcodes/.d.gcode", dest="config/.dd")
+            await server.ask(files.DELETE_FILE, path="config/.dd/.d.gcode")
+            assert server.said() == [
+                ("move_file", ".d.gcode"),
+                ("create_dir", ".dd"),
+                ("move_file", ".dd/.d.gcode"),
+                ("delete_file", ".dd/.d.gcode"),
+            ]
+
+    run(scenario())
+
+
+def test_what_others_do_is_told_but_for_hidden_folders(tmp_path: Path, run: Run[None]) -> None:
+    async def scenario() -> None:
+        async with serving(tmp_path) as server:
+            gcodes, hidden = server.gcodes, server.gcodes / ".hidden"
+            hidden.mkdir()
+            (hidden / "x.gcode").write_text("G28\n")
+            (gcodes / "a.gcode").write_text("G28\n")
+            await server.hears("create_file", "a.gcode")
+            (gcodes / "a.gcode").rename(gcodes / ".a.gcode")
+            moved = await server.hears("move_file", ".a.gcode")
+            assert moved["source_item"]["path"] == "a.gcode"
+            (gcodes / ".a.gcode").rename(hidden / "a.gcode")
+            await server.hears("delete_file", ".a.gcode")
+            (hidden / "a.gcode").rename(gcodes / "b.gcode")
+            await server.hears("create_file", "b.gcode")
+            (gcodes / ".b.gcode.Xy12").write_text("G28\nG29\n")
+            (gcodes / ".b.gcode.Xy12").rename(gcodes / "b.gcode")
+            await server.hears("modify_file", "b.gcode")
+            assert not [path for _, path in server.said() if path.startswith(".hidden")]
+
+    run(scenario())
