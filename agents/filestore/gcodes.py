@@ -7,6 +7,7 @@ import os
 import posixpath
 from contextlib import suppress
 from pathlib import PurePosixPath
+from uuid import uuid4
 
 from bus.agent import Actor, Bus, Host
 from bus.aggregate import restored
@@ -21,7 +22,7 @@ from .beneath import make_folders, open_beneath
 from .changes import temporary_name
 from .chronicle import CHANGED, HISTORY, PRINTED, SCANNED, STREAM, Known, Metadata
 from .disk import Disk
-from .entries import File
+from .entries import File, Folder
 from .index import has_gcode_suffix
 from .library import Done, Library
 from .metadata import Busy, Job, NoSpace, NotGcode, ScanError, Scanner, gcode_name, renamed
@@ -33,6 +34,7 @@ log = logging.getLogger(__name__)
 UNPRINTED: Known = {"print_start_time": None, "job_id": None}
 UFP = ".ufp"
 AT_ONCE = 16  # files of others that are scanned before they are announced; more at once have to wait
+PATIENCE = 5.0  # seconds for which a folder is not announced while what is in it is scanned
 BUSY_SECONDS = 1.0  # after which files that wait are tried again
 
 
@@ -53,6 +55,7 @@ class Gcodes:
         self._store = Metadata()
         self._unscanned: dict[Location, None] = {}
         self._wanted = asyncio.Event()
+        self._describing = asyncio.Lock()
         self._announced = 0  # files that are scanned before they are announced
         self._failed: dict[str, tuple[int, int, int]] = {}  # stamps of files that could not be read
         self.record = Record(bus)
@@ -80,9 +83,7 @@ class Gcodes:
     def shown(self, location: Location, file: File) -> Known | None:
         """The metadata of a file as it is, where it is known."""
         known = self._store.files.get(location.path)
-        if known is None or (known["size"], known["modified"]) != (file.size, file.modified):
-            return None
-        return known
+        return known if known is not None and _is_of(known, file) else None
 
     def listed(self, location: Location, file: File) -> Known | None:
         """The same with its last print."""
@@ -160,16 +161,42 @@ class Gcodes:
         if done.action in ("create_file", "modify_file", "move_file") and is_gcode(done.location):
             await self._get_ready(done.location, outside=actor is None)
         elif done.action.endswith("_dir"):
-            self.catch_up(done.location)
+            if done.action == "create_dir" and done.source is not None:
+                self._adopt(done.source, done.location)
+            await self._describe(done.location)
 
     def catch_up(self, folder: Location) -> None:
         """Has everything in a folder scanned some time, where that is needed."""
+        for location in self._undescribed(folder):
+            self._later(location)
+
+    def _undescribed(self, folder: Location) -> list[Location]:
         if folder.root.name != files.GCODES:
+            return []
+        found = [(Location(folder.root, path), file) for path, file in self._library.index.files(folder)]
+        return [each for each, file in found if is_gcode(each) and self.shown(each, file) is None]
+
+    async def _describe(self, folder: Location) -> None:
+        """Has what is in a folder scanned, as long as others can wait for that; the rest follows later."""
+        waiting, now = self._undescribed(folder), asyncio.get_running_loop().time
+        until = now() + PATIENCE
+        while waiting and now() < until:
+            async with self._describing:  # all that wait take one place of the scanner's
+                with suppress(BusError):
+                    await self.current(waiting.pop(0))
+        for location in waiting:
+            self._later(location)
+
+    def _adopt(self, source: Location, folder: Location) -> None:
+        """What is known of the files of a folder holds for their copies, next to which are copies of their pictures."""
+        original = self._library.index.find(source)
+        if not isinstance(original, Folder) or original.link:  # no pictures were put behind a link
             return
-        for path, file in self._library.index.files(folder):
-            location = Location(folder.root, path)
-            if is_gcode(location) and self.shown(location, file) is None:
-                self._later(location)
+        for location in self._undescribed(folder) if source.root.name == files.GCODES else ():
+            file = self._library.file(location)
+            known = self._store.files.get(source.path + location.path[len(folder.path) :])
+            if known is not None and _is_of(known, file):
+                self._keep(location, GcodeMetadata.model_validate({**known, "uuid": str(uuid4())}))
 
     def _later(self, location: Location) -> None:
         self._unscanned[location] = None
@@ -223,6 +250,10 @@ class Gcodes:
     def _on_printed(self, _topic: str, payload: bytes) -> None:
         self._store.take(PRINTED, loads(payload)["data"])
         self._library.index.touch(files.GCODES)
+
+
+def _is_of(known: Known, file: File) -> bool:
+    return (known["size"], known["modified"]) == (file.size, file.modified)
 
 
 def file_metadata(location: Location, known: Known, last_print: Known) -> Known:
