@@ -257,8 +257,11 @@ class FileStore(Agent):
             return Raw(b"[]")
 
     async def _gcode(self, filename: str) -> Location:
+        """A file of the gcodes root, which the index has as it is."""
         await self._ready.wait()
-        return self._roots.within(files.GCODES, filename)
+        location = self._roots.within(files.GCODES, filename)
+        await self._library.freshen(location)
+        return location
 
     async def _located(self, path: str) -> Location:
         await self._ready.wait()

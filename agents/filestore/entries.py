@@ -72,6 +72,18 @@ def look_at_folder(roots: Roots, location: Location) -> Folder | None:
     return None
 
 
+def look_at_file(roots: Roots, location: Location) -> File | None:
+    """A file as it is now; None where there is none. Blocks."""
+    with suppress(OSError, BusError):
+        parent = roots.open(location.parent)
+        try:
+            found = _shallow(roots, location, os.lstat(location.name, dir_fd=parent))
+        finally:
+            os.close(parent)
+        return found if isinstance(found, File) and is_shown(location.name) else None
+    return None
+
+
 def _read_only(folder: Folder) -> Folder:
     """What is behind a link can be read at most."""
     entries: list[Entry] = [*folder.files.values(), *folder.folders.values()]

@@ -123,10 +123,10 @@ class Library:
         """Makes what was uploaded a file, in a folder that exists; raises Forbidden where that is the loaded one."""
         async with self._changing:
             await self._require_idle(target)
-            above = self._first_missing(target.parent)
+            above = self._reachable(target)
             written = self._written(target)
             await self._disk.run(upload.place, target)
-            if above is not None:
+            if above != target:
                 self.index.put(await self._disk.run(observe, self.roots, above))
                 self._notices.reserve("create_dir", above, self.index.find(above), ours=True).release()
             return await self._done(written, target)
@@ -135,6 +135,12 @@ class Library:
         """Looks at a location again: what others have changed there is told in as few words as possible."""
         async with self._changing:
             await self._look_again(location)
+
+    async def freshen(self, location: Location) -> None:
+        """Looks at a file again where it is not the one that the index has."""
+        found, known = await self._disk.run(entries.look_at_file, self.roots, location), self.index.find(location)
+        if (found and found.stamp) != (known.stamp if isinstance(known, File) else None):
+            await self.refresh(location)
 
     async def renamed(self, source: Location, target: Location) -> None:
         """Somebody has renamed something: one change, unless the index knows of it."""
@@ -173,14 +179,18 @@ class Library:
         if loaded is not None and any(each.holds(loaded) for each in touched):
             raise Forbidden("The file is being printed")
 
-    def _first_missing(self, folder: Location) -> Location | None:
-        """The uppermost folder on a path that the index has not."""
-        missing = None
-        while folder.path and self.index.find(folder) is None:
-            missing, folder = folder, folder.parent
-        return missing
+    def _reachable(self, location: Location) -> Location:
+        """The uppermost of a location and the folders around it that the index has not, or that is a link."""
+        found, above = location, location
+        while above.path:
+            above = above.parent
+            folder = self.index.find(above)
+            if not isinstance(folder, Folder) or folder.link:
+                found = above
+        return found
 
     async def _look_again(self, location: Location) -> None:
+        location = self._reachable(location)
         old = self.index.find(location)
         self._compare(await self._disk.run(observe, self.roots, location), old)
 
