@@ -17,7 +17,7 @@ Permissions = Literal["r", "rw", ""]
 
 
 def _to_list(value: object) -> object:
-    return value.split(",") if isinstance(value, str) else value
+    return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
 
 
 Items = Annotated[list[str], BeforeValidator(_to_list)]

@@ -3,7 +3,7 @@
 import os
 import stat
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from datetime import datetime
 
@@ -46,8 +46,8 @@ class Archive:
 
 def pack(roots: Roots, target: Location, items: Sequence[Location], *, compress: bool) -> Archive:
     """Packs files, and the files directly in folders; raises InvalidParams, TooLarge and OutOfSpace."""
-    found = [file for item in items for file in _files(roots, item)]
-    total = sum(size for _, size in found)
+    found = dict(file for item in items for file in _files(roots, item))
+    total = sum(found.values())
     if len(found) > MAX_FILES or total > MAX_BYTES:
         raise TooLarge(f"An archive holds at most {MAX_FILES} files and {MAX_BYTES >> 30} GiB")
     with explained(InvalidParams, "The folder of the archive"):
@@ -55,14 +55,14 @@ def pack(roots: Roots, target: Location, items: Sequence[Location], *, compress:
     made = Archive(folder, temporary_name(), target.name)
     try:
         require_room(folder, total)
-        _write(roots, folder, made.name, [location for location, _ in found], compress)
+        _write(roots, folder, made.name, found, compress)
     except BaseException:
         made.close()
         raise
     return made
 
 
-def _write(roots: Roots, folder: int, name: str, found: Sequence[Location], compress: bool) -> None:
+def _write(roots: Roots, folder: int, name: str, found: Iterable[Location], compress: bool) -> None:
     method = zipfile.ZIP_DEFLATED if compress else zipfile.ZIP_STORED
     with explained():
         handle = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644, dir_fd=folder)

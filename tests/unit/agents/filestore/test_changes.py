@@ -1,6 +1,7 @@
 """What changes of files do, and what they refuse."""
 
 import asyncio
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -156,5 +157,17 @@ def test_a_file_in_place_of_a_folder_that_was_known_is_new(tmp_path: Path, run: 
             copied = await server.ask(files.COPY, source="config/b", dest="config/a")
             assert copied["action"] == "create_file"
             assert server.said() == [("create_dir", "a"), ("delete_dir", "a"), ("create_file", "a")]
+
+    run(scenario())
+
+
+def test_an_archive_holds_each_file_once(tmp_path: Path, run: Run[None]) -> None:
+    async def scenario() -> None:
+        async with serving(tmp_path, observe=False) as server:
+            for name in ("a.cfg", "b.cfg"):
+                (server.config / name).write_text("#\n")
+            await server.ask(files.ZIP, items="config/b.cfg, config ,config/b.cfg", dest="gcodes/all.zip")
+            with zipfile.ZipFile(server.gcodes / "all.zip") as archive:
+                assert archive.namelist() == ["config/b.cfg", "config/a.cfg"]
 
     run(scenario())
