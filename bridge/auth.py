@@ -14,7 +14,7 @@ WATCHED = (
     | CREDENTIALS
     | {b"authorization", b"host", b"origin", b"referer", b"sec-fetch-site", b"user-agent"}
     | {b"content-type", b"content-length", b"transfer-encoding", b"access-control-request-private-network"}
-    | {b"range", b"if-modified-since", b"if-none-match"}
+    | {b"range", b"if-range", b"if-modified-since", b"if-none-match"}
 )
 
 

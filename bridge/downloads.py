@@ -16,10 +16,11 @@ from .requests import Request
 from .transfers import Download, Transfers
 
 STEM = "/server/files/"
-RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+RANGE = re.compile(r"bytes=(\d{0,19})-(\d{0,19})", re.ASCII)
 WHOLE, PARTIAL, UNCHANGED, NO_RANGE = 200, 206, 304, 416
 PICTURES = (".png", ".jpg")
-PLAIN = "application/octet-stream"
+TEXTS = (".gcode", ".gco", ".g", ".nc", ".cfg", ".conf", ".log")
+TEXT, PLAIN = "text/plain", "application/octet-stream"
 
 
 def is_picture(path: str) -> bool:
@@ -58,21 +59,18 @@ class Downloads:
             raise _as_for_a_page(error, path) from None
 
     async def _answer(self, download: Download, request: Request, reply: Reply) -> None:
-        headers = [
-            (b"accept-ranges", b"bytes"),
-            (b"last-modified", formatdate(download.modified, usegmt=True).encode()),
-        ]
+        modified = formatdate(download.modified, usegmt=True)
+        headers = [(b"accept-ranges", b"bytes"), (b"last-modified", modified.encode())]
         if _unchanged(request, download):
             return await reply.start(UNCHANGED, *headers, length=None)
-        part = _range(request, download)
-        if part is None:
-            unsatisfied = (b"content-range", b"bytes */%d" % download.size)
-            return await reply.whole(NO_RANGE, b"", unsatisfied, kind=HTML)
-        status = WHOLE
-        if part != (0, download.size) or b"range" in request.seen:
-            status = PARTIAL
+        part, status = Part(0, download.size), WHOLE
+        if request.header(b"if-range") in ("", modified) and (asked := _range(request, download)) is not None:
+            if asked.start >= asked.end:
+                unsatisfied = (b"content-range", b"bytes */%d" % download.size)
+                return await reply.whole(NO_RANGE, b"", unsatisfied, kind=HTML)
+            part, status = asked, PARTIAL
             headers.append((b"content-range", b"bytes %d-%d/%d" % (part.start, part.end - 1, download.size)))
-        kind = guess_type(download.name)[0] or PLAIN
+        kind = TEXT if download.name.lower().endswith(TEXTS) else guess_type(download.name)[0] or PLAIN
         headers += [
             (b"content-type", kind.encode()),
             (b"content-disposition", disposition(download.name)),
@@ -118,19 +116,17 @@ def _unchanged(request: Request, download: Download) -> bool:
 
 
 def _range(request: Request, download: Download) -> Part | None:
-    """The part that is asked for; all of it where the range is none that we know, None where it is outside."""
-    whole = Part(0, download.size)
+    """The part that is asked for, empty where it is outside of the file; None for the whole, or what is no range."""
     found = RANGE.fullmatch(request.header(b"range").strip())
     if found is None or not (found[1] or found[2]):
-        return whole
+        return None
     if not found[1]:
-        start, end = max(0, download.size - int(found[2])), download.size
-    else:
-        start = int(found[1])
-        end = min(int(found[2]) + 1, download.size) if found[2] else download.size
-    if found[1] and found[2] and int(found[2]) < start:
-        return whole
-    return Part(start, end) if start < end else None
+        return Part(max(0, download.size - int(found[2])), download.size)
+    start = int(found[1])
+    if not found[2]:
+        return Part(start, download.size)
+    end = int(found[2]) + 1
+    return Part(start, min(end, download.size)) if start < end else None
 
 
 def _as_for_a_page(error: BusError, path: str) -> BusError:

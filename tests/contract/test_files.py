@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import os
 import shutil
 import subprocess
 import time
@@ -184,6 +185,53 @@ def test_a_download_has_validators_and_ranges(where: Addresses) -> None:
     assert download(where, f"gcodes/{name}", Range=f"bytes={len(content)}-").status == 416
     head = request(where, "HEAD", f"/server/files/gcodes/{quote(name)}")
     assert (head.status, head.headers["content-length"], head.body) == (200, str(len(content)), b"")
+
+
+@pytest.mark.parametrize(
+    "wanted", ["lines=1-2", "bytes=abc", "bytes=4-2", "bytes=-", "bytes=0-1,3-4", "bytes=" + "9" * 5000]
+)
+def test_a_range_that_is_none_is_ignored(where: Addresses, wanted: str) -> None:
+    upload(where, "ranges.dat", b"0123456789")
+    answer = download(where, "gcodes/ranges.dat", Range=wanted)
+    assert (answer.status, answer.body) == (200, b"0123456789") and "content-range" not in answer.headers
+
+
+@pytest.mark.parametrize("wanted", ["bytes=0-", "bytes=-5", "bytes=0-0"])
+def test_an_empty_file_has_no_parts(where: Addresses, wanted: str) -> None:
+    upload(where, "empty.dat", b"")
+    answer = download(where, "gcodes/empty.dat", Range=wanted)
+    assert (answer.status, answer.headers["content-range"]) == (416, "bytes */0")
+    assert download(where, "gcodes/empty.dat").status == 200
+
+
+def test_a_part_is_of_the_file_that_the_client_has_begun_with(where: Addresses) -> None:
+    upload(where, "resumed.dat", b"old content")
+    path = where.data / "gcodes" / "resumed.dat"
+    os.utime(path, (1_000_000_000, 1_000_000_000))
+    begun = download(where, "gcodes/resumed.dat", Range="bytes=0-3").headers["last-modified"]
+    more = download(where, "gcodes/resumed.dat", Range="bytes=4-", If_Range=begun)
+    assert (more.status, more.body) == (206, b"content")
+    assert download(where, "gcodes/resumed.dat", Range="bytes=4-", If_Range='"tag"').status == 200
+    upload(where, "resumed.dat", b"new content")
+    more = download(where, "gcodes/resumed.dat", Range="bytes=4-", If_Range=begun)
+    assert (more.status, more.body) == (200, b"new content")
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("a.gcode", "text/plain"),
+        ("A.GCODE", "text/plain"),
+        ("a.cfg", "text/plain"),
+        ("a.log", "text/plain"),
+        ("a.png", "image/png"),
+        ("a.unknown", "application/octet-stream"),
+    ],
+)
+def test_text_is_called_text_and_saved_all_the_same(where: Addresses, name: str, kind: str) -> None:
+    upload(where, name, b"G28\n")
+    headers = download(where, f"gcodes/{name}").headers
+    assert headers["content-type"] == kind and headers["content-disposition"].startswith("attachment")
 
 
 def test_fixed_addresses_of_logs(where: Addresses) -> None:
