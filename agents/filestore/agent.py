@@ -372,7 +372,7 @@ class FileStore(Agent):
             await self._disk.run(prepare_folder, folder, target)
             metadata = await self._prepared(incoming.upload, named)
             change = self._library.place(incoming.upload, target)
-            answer = await self._answer(call, change, metadata)
+            answer = await self._answer(call, change, metadata) | {"action": "create_file"}  # as Moonraker has it
         finally:
             await self._transfers.end_upload(params.id)
         if target.root.name == files.GCODES:

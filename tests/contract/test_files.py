@@ -84,7 +84,7 @@ def test_an_upload_is_answered_as_by_the_reference_server(where: Addresses) -> N
         "print_queued": False,
     }
     again = upload(where, "bär 1.gcode", b"G29\n", path="neu/tief")
-    assert again.json["action"] == "modify_file"
+    assert again.json["action"] == "create_file"  # also of a file that was there
     assert (where.data / "gcodes" / "neu" / "tief" / "bär 1.gcode").read_bytes() == b"G29\n"
 
 

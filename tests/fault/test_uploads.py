@@ -64,7 +64,7 @@ def test_a_kill_in_the_middle_leaves_the_old_file_and_nothing_else(tmp_path: Pat
         assert (data / "gcodes" / "part.gcode").read_bytes() == OLD
     with running(data, "--virtual") as (_, where):
         until(lambda: not unfinished(data))
-        assert upload(where, "part.gcode", b"G28\n").json["action"] == "modify_file"
+        assert upload(where, "part.gcode", b"G28\n").status == 201
 
 
 def test_a_client_that_goes_away_leaves_nothing(tmp_path: Path) -> None:
