@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import orjson
 
+from bus.envelope import MAX_REQUEST
+from bus.pending import MAX_OF_ONE_CLIENT
+from bus.router import MAX_BATCH
 from schemas import Permission
 from schemas.printer import OBJECTS_SUBSCRIBE
 from schemas.server import IDENTIFY
@@ -25,15 +28,15 @@ Granted = Callable[[dict[str, Any]], None]  # what the result of a request chang
 class Asked(NamedTuple):
     """A request whose answer concerns us: it went on with an id of ours."""
 
-    request: dict[str, Any]
+    own: object  # the client's id
+    named: bool  # it has one, be it null
     granted: Granted
 
     def answer(self, answer: dict[str, Any], *, alone: bool) -> dict[str, Any] | None:
-        """What the client gets; None where it does not want an answer: it has an id of its own for several, or none."""
-        own = self.request.get("id")
-        if own is None and ("result" in answer or not (alone or "id" in self.request)):
+        """What the client gets; None where it does not want an answer."""
+        if self.own is None and ("result" in answer or not (alone or self.named)):
             return None
-        return {**answer, "id": own}
+        return {**answer, "id": self.own}
 
 
 class Wire(Protocol):
@@ -51,7 +54,7 @@ class RpcSocket:
         self._clients = clients
         self._wire = wire
         self._note = note  # is told whether somebody is logged in
-        self._asked: dict[str, Asked] = {}  # by our id; the router bounds how many it answers
+        self._asked: dict[str, Asked] = {}  # by our id
         self._ids = (f"{token_hex(8)}-{number}" for number in count())
         self.reads = False  # it gets notifications
         self.agent: str | None = None  # the name of somebody else's agent, whose own events it does not get
@@ -96,13 +99,18 @@ class RpcSocket:
             self._clients.subscriptions.install(self, objects, revision)
 
     def _noted(self, payload: bytes) -> bytes:
-        """The message with ids of ours where the answers concern us."""
+        """The message with ids of ours where the answers concern us; what the router refuses whole stays as it is."""
         try:
             parsed = orjson.loads(payload)
-        except orjson.JSONDecodeError:
+            orjson.dumps(parsed)  # what is nested too deeply for that cannot go on changed
+        except (orjson.JSONDecodeError, orjson.JSONEncodeError):
             return payload
         requests = parsed if isinstance(parsed, list) else [parsed]
+        if len(payload) > MAX_REQUEST or len(requests) > MAX_BATCH:
+            return payload
         known = len(self._asked)
+        if known + len(requests) > MAX_OF_ONE_CLIENT:  # and so does what it has no room for
+            return payload
         noted = [self._note_down(each) if isinstance(each, dict) else each for each in requests]
         if len(self._asked) == known:
             return payload
@@ -116,7 +124,7 @@ class RpcSocket:
         if granted is None:
             return request
         own = next(self._ids)
-        self._asked[own] = Asked(request, granted)
+        self._asked[own] = Asked(request.get("id"), "id" in request, granted)
         return {**request, "id": own}
 
     def _subscribing(self, params: dict[str, Any]) -> Granted | None:
@@ -132,7 +140,7 @@ class RpcSocket:
 
     def _identifying(self, params: dict[str, Any]) -> Granted | None:
         def identified(_result: dict[str, Any]) -> None:
-            self.agent = params["client_name"]
+            self.agent = str(params["client_name"])
 
         return identified if str(params.get("type")).lower() == "agent" else None
 

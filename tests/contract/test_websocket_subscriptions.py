@@ -2,12 +2,14 @@
 
 from typing import Any
 
+import orjson
 import pytest
 
 from bus.errors import Unavailable
+from bus.router import MAX_BATCH
 from tests.conftest import Run
 from tests.unit.bridge.wire import Running, http_client, running, until
-from tests.unit.bridge.ws_client import WsClient, websocket
+from tests.unit.bridge.ws_client import WsClient, masked, websocket
 
 STATE = {"toolhead": {"position": [0], "status": "Ready"}, "fan": {"speed": 0.0}}
 
@@ -130,6 +132,30 @@ def test_one_id_for_everything_or_none_takes_no_subscription_away(run: Run[None]
             client.send(request)
             assert (await client.receive())["id"] is None  # an error is told whatever the request
             await nothing_more(client)
+
+    run(main())
+
+
+def test_what_goes_on_as_it_is_leaves_nothing_behind(run: Run[None]) -> None:
+    """Batches and messages that the router refuses whole, and what is nested deeper than can be written."""
+
+    async def main() -> None:
+        async with running() as behind, websocket(behind.port) as client:
+            answering(behind)
+            request = {"jsonrpc": "2.0", "method": "printer.objects.subscribe", "params": {"objects": {"fan": None}}}
+            for _ in range(2):  # more than would be kept of what was not answered
+                client.send([request | {"id": number} for number in range(MAX_BATCH + 1)])
+                assert [answer["id"] for answer in await client.receive()] == [*range(MAX_BATCH + 1)]
+            nested = b"[" * 300 + b"]" * 300
+            text = orjson.dumps(request | {"id": 1})[:-1] + b',"x":' + nested + b"}"
+            client.raw(masked(1, text))
+            assert (await client.receive())["result"]["status"] == STATE
+            behind.delta(11, {"fan": {"speed": 1}})
+            await nothing_more(client)
+            answering(behind, revision=11)
+            await subscribe(client, {"fan": None})
+            behind.delta(12, {"fan": {"speed": 2}})
+            assert await client.receive() == update(12, {"fan": {"speed": 2}})
 
     run(main())
 
