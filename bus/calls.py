@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import orjson
 
-from .envelope import NULL, failure, split
+from .envelope import MAX_REQUEST, NULL, failure, split, too_large
 from .errors import BusError, Unavailable
 from .topics import Topics
 
@@ -65,8 +65,14 @@ class Caller:
         session.subscribe(topics.reply(client), self._on_reply)
 
     def start(self, method: str, params: bytes, actor: bytes, answered: Answered, *, connection: int = 0) -> int:
-        """Sends a request (params and actor are JSON); `answered` is called during delivery of its answer."""
+        """Sends a request (params and actor are JSON); `answered` is called during delivery of its answer.
+
+        Raises TooLarge for what the router would not look into.
+        """
         number = next(self._numbers)
+        request = b'{"id":%d,"connection":%d,"actor":%b,"params":%b}' % (number, connection, actor, params)
+        if len(request) > MAX_REQUEST:
+            raise too_large()
         if not self._up:
             asyncio.get_running_loop().call_soon(answered, False, _away())
             return number
@@ -77,9 +83,7 @@ class Caller:
                 self._names[method] = topic
         self._waiting[number] = answered
         try:
-            self._session.publish(
-                topic, b'{"id":%d,"connection":%d,"actor":%b,"params":%b}' % (number, connection, actor, params)
-            )
+            self._session.publish(topic, request)
         except BaseException:
             del self._waiting[number]
             raise

@@ -4,7 +4,7 @@ from typing import Any
 
 import orjson
 
-from .errors import BusError, InvalidArguments, InvalidRequest, ParseError, to_rpc
+from .errors import BusError, InvalidArguments, InvalidRequest, ParseError, TooLarge, to_rpc
 
 MAX_REQUEST = 1 << 20  # bytes; checked before parsing
 NULL = b"null"
@@ -28,6 +28,11 @@ def dumps(value: Any) -> bytes:
 
 def _model(value: Any) -> Any:
     return value.model_dump(mode="json", exclude_unset=True)
+
+
+def too_large() -> TooLarge:
+    """The error of a request over the limit."""
+    return TooLarge(f"A request holds at most {MAX_REQUEST} bytes; send large content as a file")
 
 
 def id_of(request: Any) -> bytes:

@@ -6,6 +6,8 @@ from collections.abc import Hashable, Iterable, Mapping
 from typing import Any
 from zlib import crc32
 
+from orjson import JSONEncodeError
+
 from .calls import CallFailed
 from .envelope import dumps, failure, result
 from .errors import Conflict, Duplicate
@@ -42,15 +44,19 @@ class Once:
         return key
 
     def claim(
-        self, client: str, request_id: bytes, name: str, params: dict[str, Any]
+        self, client: str, request_id: bytes, name: str, params: dict[str, Any] | None
     ) -> tuple[Key | None, bool, bytes | None]:
         """The key of a request with a UUID as id, whether it is a repeat, and then its first answer (None: pending).
 
-        A repeat asks for the same: some clients have one UUID for all that they ask for.
+        A repeat asks for the same: some clients have one UUID for all that they ask for. Secret params are left out.
         """
-        if not UUID.fullmatch(request_id):
+        try:
+            digest = crc32(dumps([name, params])) if UUID.fullmatch(request_id) else None
+        except JSONEncodeError:  # nested deeper than any method takes
+            digest = None
+        if digest is None:
             return None, False, None
-        key = {"client": client, "id": request_id[1:-1].decode(), "digest": crc32(dumps([name, params]))}
+        key = {"client": client, "id": request_id[1:-1].decode(), "digest": digest}
         claim = _claim(key)
         if claim in self._answers:
             return None, True, self._answers[claim]

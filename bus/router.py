@@ -16,7 +16,7 @@ from .agent import Call
 from .alertness import Alertness
 from .audit import Audit
 from .connections import Connections
-from .envelope import MAX_REQUEST, NULL, failure, id_of, is_answer, loads, request_of
+from .envelope import MAX_REQUEST, NULL, failure, id_of, is_answer, loads, request_of, too_large
 from .errors import (
     BusError,
     Forbidden,
@@ -24,7 +24,6 @@ from .errors import (
     InvalidParams,
     InvalidRequest,
     MethodNotFound,
-    TooLarge,
     Unauthenticated,
     Unavailable,
 )
@@ -226,10 +225,13 @@ class Router:
                 stamp = self._flow.once.timestamp(origin.client, params, message.payload)
             call, port = self._accept(name, params, origin)
             if call.method.flags.changes and not call.method.flags.urgent:  # a second stop does no harm
-                key, repeated, first = self._flow.once.claim(origin.client, request_id, name, params)
+                secret = call.method.flags.secret
+                key, repeated, first = self._flow.once.claim(
+                    origin.client, request_id, name, None if secret else params
+                )
                 if repeated:
                     return answer(first)
-                call.once = key or stamp
+                call.once = key or (None if secret else stamp)  # it goes into the record, with its digest
             Pending(self._flow, call, origin.client, request_id, answer).run(port)
         except BusError as error:
             answer(failure(error, request_id))
@@ -337,11 +339,6 @@ class Router:
         port = LocalPort()
         self.ports[name] = port
         return port
-
-
-def too_large() -> TooLarge:
-    """The error of a request over the limit."""
-    return TooLarge(f"A request holds at most {MAX_REQUEST} bytes; send large content as a file")
 
 
 def explain(error: ValidationError) -> str:

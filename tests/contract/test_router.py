@@ -430,6 +430,26 @@ def test_one_uuid_for_different_requests_repeats_none_and_never_a_stop(run: Run[
     run(scenario())
 
 
+def test_nothing_of_secret_params_is_recorded_and_what_is_too_deep_has_no_key(run: Run[None]) -> None:
+    async def scenario() -> None:
+        async with lab() as rig:
+            desk = rig.client("desk")
+            for word in ("hunter2", "hunter3"):
+                await desk.ask("lab.secret", {"text": word}, str(uuid4()))
+            await desk.ask("lab.secret", {"text": "hunter4", "mqtt_timestamp": 5})
+            recorded = [
+                event.data.get("once") for event in await rig.journal.read() if event.type == "command.accepted.1"
+            ]
+            assert [once and once["digest"] for once in recorded] == [crc32(b'["lab.secret",null]')] * 2 + [None]
+            request = b'{"jsonrpc":"2.0","method":"lab.change","params":{"text":"a","x":%b},"id":%b}'
+            for request_id in (b"1", b'"%b"' % str(uuid4()).encode()):
+                desk.send("test/moonraker/api/request/desk", request % (b"[" * 300 + b"]" * 300, request_id))
+            first, second = await desk.next(), await desk.next()
+            assert error(first) == error(second) != -32603
+
+    run(scenario())
+
+
 def test_a_command_accepted_before_a_restart_is_not_run_again(run: Run[None]) -> None:
     keys = [str(uuid4()) for _ in range(3)]
 
