@@ -124,9 +124,16 @@ class PostParams(Params):
 
 
 class StoreParams(Params):
-    """Webcams by uid in the form of Moonraker's database, which replace those of these uids; null removes one."""
+    """A place in the webcams in the form of Moonraker's database, and what is to be there; left out: nothing."""
 
-    webcams: dict[str, dict[str, Any] | None]
+    key: list[str] = Field(min_length=1, max_length=32, description="The uid, and where in that webcam.")
+    value: Any = None
+
+
+class Stored(Model):
+    """What was there, null where there was nothing."""
+
+    previous: Any
 
 
 class Tested(Model):
@@ -179,11 +186,11 @@ DELETE = Method(
 STORE = Method(
     "webcams.store",
     StoreParams,
-    Webcams,
+    Stored,
     OWNER,
     Permission.CONTROL,
     flags=CHANGES,
-    summary="Adds, replaces and removes webcams, all or none; answers all there are.",
+    summary="Changes webcams in the form of the namespace `webcams`.",
 )
 TEST = Method(
     "server.webcams.test",

@@ -1,7 +1,8 @@
 """The database agent: answers from what the log's facts amount to, and changes it by adding facts."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import logging
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -32,6 +33,8 @@ SAME_TIME: Final = 100  # backups of one second
 BUSY: Final = ("printing", "paused")
 OURS: Final = "moonraker"
 METADATA_VERSION: Final = 3  # of the fields that metadata has, as Moonraker counts
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Question = database.GetParams | database.PostParams | database.DeleteParams
@@ -116,13 +119,12 @@ class Database(Agent):
         return self._turns.write(place, write)
 
     def _delete(self, params: database.DeleteParams, place: Place, actor: Actor) -> Awaitable[Raw]:
-        if self._is_of_webcams(place):
+        if self._is_of_webcams(place) and self._now.find(WEBCAMS, place.path) is None:
             return self._delete_webcam(params, place, actor)
 
         def write() -> tuple[Durable, Raw]:
             answer = _item(params, _known(place, self._now.find(place.namespace, place.path)))
-            data: dict[str, JSON] = {"namespace": place.namespace, "key": place.path}
-            return self.bus.append(STREAM, [NewEvent(DELETED, data, actor.as_dict())]), answer
+            return self.bus.append(STREAM, [_deleted(place, actor)]), answer
 
         return self._turns.write(place, write)
 
@@ -143,28 +145,33 @@ class Database(Agent):
 
     async def _post_webcam(self, value: Any, place: Place, actor: Actor, answer: Raw) -> Raw:
         async with self._turns.alone():
-            known = await self._view(WEBCAMS, None)
-            _around(known, place)[place.path[-1]] = value
-            await self._store_webcam(place, known, actor)
+            await self._store_webcam(place.path, actor, value=value)
+            if self._now.find(WEBCAMS, place.path[:1]) is not None:  # what was none before is one now
+                await self.bus.append(STREAM, [_deleted(Place(WEBCAMS, place.path[:1]), actor)])
         return answer
 
     async def _delete_webcam(self, params: database.DeleteParams, place: Place, actor: Actor) -> Raw:
         async with self._turns.alone():
-            known = await self._view(WEBCAMS, None)
-            answer = _item(params, _known(place, _inside(known, place)))
-            del _around(known, place)[place.path[-1]]
-            await self._store_webcam(place, known, actor)
-        return answer
+            previous = await self._store_webcam(place.path, actor)
+        return _item(params, orjson.dumps(previous))
 
-    async def _store_webcam(self, place: Place, known: dict[str, Any], actor: Actor) -> None:
-        uid = place.path[0]
-        if not isinstance(known.get(uid, {}), dict):
-            raise InvalidParams("A webcam is an object")
-        await self._store_webcams({uid: known.get(uid)}, actor)
-
-    async def _store_webcams(self, changed: dict[str, Any], actor: Actor) -> None:
+    async def _store_webcam(self, path: Sequence[str], actor: Actor, **value: Any) -> Any:
+        """Has the webcams agent put a value there, or take it away; what was there."""
         mandate = Mandate(self.name, None, actor.as_said())
-        await self.bus.call(webcams.STORE.name, {"webcams": changed}, mandate=mandate)
+        return (await self.bus.call(webcams.STORE.name, {"key": [*path], **value}, mandate=mandate))["previous"]
+
+    async def _restore_webcams(self, wanted: dict[str, Any], actor: Actor) -> None:
+        """One by one: they may be more than fits into a request."""
+        for uid in await self._view(WEBCAMS, None):
+            if uid not in wanted:
+                await self._store_webcam([uid], actor)
+        for uid, webcam in wanted.items():
+            try:
+                await self._store_webcam([uid], actor, value=webcam)
+            except BusError as error:  # an earlier version kept whatever was written
+                if error.code != InvalidParams.code:
+                    raise
+                log.warning("webcam %s is not restored: %s", uid, error)
 
     async def _ask(self, params: database.GetParams, place: Place) -> Raw:
         ahead = self._turns.read(place, lambda: None)
@@ -244,8 +251,7 @@ class Database(Agent):
         wanted = await _disk(partial(self._backups.read, params.filename))
         async with self._turns.alone():
             if self._has_webcams:
-                gone = dict.fromkeys(await self._view(WEBCAMS, None))
-                await self._store_webcams(gone | orjson.loads(wanted.find(WEBCAMS) or b"{}"), call.actor)
+                await self._restore_webcams(orjson.loads(wanted.find(WEBCAMS) or b"{}"), call.actor)
             elsewhere = {WEBCAMS} if self._has_webcams else set()
             for facts in differences(self._now, wanted, elsewhere):
                 await self.bus.append(STREAM, [_by(fact, call.actor) for fact in facts])
@@ -304,6 +310,10 @@ def _set(place: Place, value: Any, actor: Actor | None = None) -> NewEvent:
     return NewEvent(SET, data, None if actor is None else actor.as_dict())
 
 
+def _deleted(place: Place, actor: Actor) -> NewEvent:
+    return NewEvent(DELETED, {"namespace": place.namespace, "key": place.path}, actor.as_dict())
+
+
 def _by(fact: NewEvent, actor: Actor) -> NewEvent:
     """The same, with who caused it."""
     return NewEvent(fact.type, fact.data, actor.as_dict())
@@ -341,15 +351,6 @@ def _inside(value: Any, place: Place) -> bytes | None:
             return None
         value = value[name]
     return orjson.dumps(value)
-
-
-def _around(value: dict[str, Any], place: Place) -> dict[str, Any]:
-    """The object that has the last part of a key, which is made where there is none; raises InvalidParams."""
-    for name in place.path[:-1]:
-        value = value.setdefault(name, {})
-        if not isinstance(value, dict):
-            raise InvalidParams(f"The way to {place} is not one of objects")
-    return value
 
 
 async def _disk(work: Callable[[], T]) -> T:

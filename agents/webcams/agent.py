@@ -73,21 +73,23 @@ class WebcamKeeper(Agent):
             return webcams.OneWebcam(webcam=webcam)
 
     @implements(webcams.STORE)
-    async def store(self, params: webcams.StoreParams, call: Call) -> webcams.Webcams:
-        """Raises InvalidParams and TooLarge; those of the configuration are no part of it."""
+    async def store(self, params: webcams.StoreParams, call: Call) -> webcams.Stored:
+        """Not of the configuration. Raises NotFound where there is nothing to remove, InvalidParams, TooLarge."""
+        uid, *way = params.key
         async with self._stored.lock:
-            stored = (await self._stored.known()).webcams
+            stored = {key: Webcam(**value) for key, value in (await self._stored.known()).webcams.items()}
             for webcam in self._configured:
-                if webcam.uid in params.webcams:
+                if webcam.uid == uid:
                     _writable(webcam)
-            new = [_from_stored(uid, value) for uid, value in params.webcams.items() if value is not None]
-            gone = [uid for uid in stored if params.webcams.get(uid, ...) is None]
-            left = [Webcam(**value) for uid, value in stored.items() if uid not in params.webcams]
-            for webcam in new:
-                _check(webcam, left)
-                left.append(webcam)
-            await self._keep([*((REMOVED, {"uid": uid}) for uid in gone), *map(_saved, new)], call)
-            return webcams.Webcams(webcams=await self._all())
+            shown = {uid: stored[uid].as_stored()} if uid in stored else {}
+            previous = _exchange(shown, [uid, *way], params)
+            if uid not in shown:
+                await self._keep([(REMOVED, {"uid": uid})], call)
+                return webcams.Stored(previous=previous)
+            webcam = _from_stored(uid, shown[uid])
+            _check(webcam, list(stored.values()))
+            await self._keep([_saved(webcam)], call)
+            return webcams.Stored(previous=previous)
 
     @implements(webcams.TEST)
     async def test_webcam(self, params: webcams.WebcamParams, call: Call) -> webcams.Tested:
@@ -101,8 +103,6 @@ class WebcamKeeper(Agent):
         return visible(self._configured, await self._stored.known())
 
     async def _keep(self, facts: list[Fact], call: Call) -> None:
-        if not facts:
-            return
         await self._stored.append(facts, call.actor)
         self._show()
         shown = webcams.Webcams(webcams=await self._all())
@@ -135,7 +135,26 @@ def _writable(webcam: Webcam) -> Webcam:
     return webcam
 
 
-def _from_stored(uid: str, value: dict[str, Any]) -> Webcam:
+def _exchange(objects: dict[str, Any], key: list[str], params: webcams.StoreParams) -> Any:
+    """Puts the new value where the old one was, which is the answer; raises NotFound and InvalidParams."""
+    *way, last = key
+    for name in way:
+        objects = objects.setdefault(name, {})
+        if not isinstance(objects, dict):
+            raise InvalidParams(f"The way to '{'.'.join(key)}' is not one of objects")
+    previous = objects.get(last)
+    if "value" in params.model_fields_set:
+        objects[last] = params.value
+    elif last in objects:
+        del objects[last]
+    else:
+        raise NotFound(f"Key '{'.'.join(key)}' in namespace 'webcams' not found")
+    return previous
+
+
+def _from_stored(uid: str, value: Any) -> Webcam:
+    if not isinstance(value, dict):
+        raise InvalidParams("A webcam is an object")
     try:
         return Webcam.from_stored(uid, value)
     except ValidationError as error:

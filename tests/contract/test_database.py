@@ -4,6 +4,7 @@ import asyncio
 import json
 import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -300,6 +301,34 @@ def test_requests_that_do_not_wait_for_each_other_see_each_other(runs: Runs) -> 
             answer = json.loads(connection.recv(20))
             found |= {answer["id"]: answer["result"]["value"]} if "id" in answer else {}  # else it is a notice
         assert [found[number] for number in (1, 2, 3, 5)] == [1, {"k": 1}, 2, "now"]
+
+
+def test_a_webcam_that_is_too_large_is_refused_and_holds_nothing_up(runs: Runs) -> None:
+    with client(runs) as socket:
+        webcam = {"name": "large", "urlStream": "/w", "extra_data": {"x": "x" * 1_048_300}}
+        assert ask(socket, "post_item", namespace="webcams", key="u", value=webcam) == 413
+        assert ask(socket, "post_item", namespace="small", key="a", value=1)["value"] == 1
+        assert value(socket, "webcams") == {}
+
+
+def test_both_ways_to_change_a_webcam_lose_nothing(runs: Runs) -> None:
+    with client(runs) as one, client(runs) as two:
+        ask(one, "post_item", namespace="webcams", key="both", value={"name": "both", "urlStream": "/w"})
+        keys = ["both", "rotation"], ["both", "extra_data", "n"]
+
+        def write(number: int) -> None:
+            for key in keys:
+                ask(one, "post_item", namespace="webcams", key=key, value=90 * (number % 4))
+
+        for number in range(30):
+            with ThreadPoolExecutor(1) as thread:
+                written = thread.submit(write, number)
+                assert "result" in two.ask("server.webcams.post_item", uid="both", target_fps=20 + number)
+                written.result()
+            found = webcam(one, "both")
+            assert found["target_fps"] == 20 + number
+            assert (found["rotation"], found["extra_data"]) == (90 * (number % 4), {"n": 90 * (number % 4)})
+        ask(one, "delete_item", namespace="webcams", key="both")
 
 
 def test_webcams_come_back_with_a_backup(runs: Runs) -> None:
