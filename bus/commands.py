@@ -26,7 +26,7 @@ from .planning import (
     planned,
     planned_before,
 )
-from .program import Program, Stop, run_again
+from .program import Program, Stop, leave_threads, run_again
 from .program_log import ProgramLog, machine
 
 log = logging.getLogger(__name__)
@@ -361,7 +361,10 @@ def execute(options: argparse.Namespace) -> int:
         print(f"printbus: {wrong}", file=sys.stderr)
         return FAILED_STATUS
     try:
-        return COMMANDS[options.command](options)
+        status = COMMANDS[options.command](options)
+        if options.command in SERVING:
+            leave_threads(status)
+        return status
     except OSError as error:  # such as a data folder that cannot be made
         print(f"printbus: {reason(error)}", file=sys.stderr)
         return FAILED_STATUS

@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -73,6 +74,16 @@ class Program:
         self.restarting = True
         log.info("the server restarts, as it was asked to")
         asyncio.get_running_loop().call_later(ANSWER_SECONDS, self.stop.set)
+
+
+def leave_threads(status: int) -> None:
+    """Ends the process at once where a thread is busy, such as with TLS: it could crash while all is torn down."""
+    if any(thread.daemon for thread in threading.enumerate()):
+        logging.shutdown()
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):  # closed
+                stream.flush()
+        os._exit(status)
 
 
 def run_again(program: Program) -> None:

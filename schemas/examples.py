@@ -360,6 +360,9 @@ EXAMPLES: Mapping[str, Example] = {
         result={"current_mesh": {}, "profiles": {}, "probe_offsets": [0.0, 0.0, 0.2]}
     ),
     "printer.{klippy_endpoint}": Example(),
+    "klippy.objects.now": Example(
+        {"objects": {"print_stats": ["state"]}}, {"eventtime": 12.5, "status": {"print_stats": {"state": "printing"}}}
+    ),
     "klippy.tunnel.open": Example(
         result={part: f"printer/klippy/tunnel/{part}/desk" for part in ("send", "receive", "control", "state")}
     ),
@@ -467,8 +470,7 @@ EXAMPLES: Mapping[str, Example] = {
         {"name": "bed", "stream_url": "/webcam/?action=stream", "rotation": 180}, {"webcam": _WEBCAM}
     ),
     "webcams.store": Example(
-        {"webcams": {_WEBCAM["uid"]: {"name": "bed", "urlStream": "/webcam/?action=stream"}, "other": None}},
-        {"webcams": [_WEBCAM]},
+        {"key": [_WEBCAM["uid"], "urlStream"], "value": "/webcam/?action=stream"}, {"previous": "/webcam"}
     ),
     "server.webcams.delete_item": Example(_WHICH, {"webcam": _WEBCAM}),
     "server.webcams.test": Example(

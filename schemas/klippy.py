@@ -1,8 +1,9 @@
-"""Tunnels: a connection to Klipper's own socket for one client."""
+"""Klipper itself: its objects as they are now, and tunnels, connections to its own socket for one client."""
 
 from pydantic import ConfigDict, Field
 
 from .base import Flags, Method, Model, NoParams, Permission
+from .printer import ObjectsParams, ObjectsStatus
 
 OWNER = "klippy"
 OPEN_DEADLINE = 10.0  # seconds
@@ -38,6 +39,14 @@ class TunnelState(Model):
     reason: str = Field("", description="Why it has ended.")
 
 
+OBJECTS_NOW = Method(
+    "klippy.objects.now",
+    ObjectsParams,
+    ObjectsStatus,
+    OWNER,
+    Permission.READ,
+    summary="Values of printer objects as Klipper has them on its next tick, which takes up to a quarter of a second.",
+)
 TUNNEL_OPEN = Method(
     "klippy.tunnel.open",
     NoParams,

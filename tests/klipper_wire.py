@@ -47,6 +47,7 @@ PARAMS: dict[str, dict[str, type]] = {
     "info": {},
     "list_endpoints": {},
     "objects/list": {},
+    "objects/query": {"objects": dict},
     "objects/subscribe": {"objects": dict, "response_template": dict},
     "gcode/subscribe_output": {"response_template": dict},
     "gcode/script": {"script": str},
@@ -222,8 +223,9 @@ class KlipperWire:
                 return MESH
             case "query_endstops/status":
                 return {"stepper_x": "open", "stepper_y": "TRIGGERED"}
-            case "objects/subscribe":
-                connection.following = set(params["objects"])
+            case "objects/query" | "objects/subscribe":
+                if method == "objects/subscribe":
+                    connection.following = set(params["objects"])
                 status = {name: self.status.get(name, {}) for name in params["objects"]}
                 return {"eventtime": self.eventtime, "status": status}
         return {}

@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Collection, Set
+from typing import NamedTuple
 
 from bus.agent import Agent, Bus, Call, Host, Raw, after, implements
 from bus.clock import SYSTEM, Clock
@@ -20,9 +21,17 @@ from .waiting import STARTED, Waiting
 
 log = logging.getLogger(__name__)
 
-GONE = ("shutdown", "disconnected", "error")  # states of Klipper in which nothing can be loaded
+FAILED = ("shutdown", "error")  # states of Klipper that somebody has to look into
+GONE = (*FAILED, "disconnected")  # in which nothing can be loaded
 ENDED = "print.ended.1"
 DOCUMENT = "queue"  # of its state
+
+
+class Wanted(NamedTuple):
+    """A scheduled start that waits for Klipper: for these jobs, until that moment (monotonic seconds)."""
+
+    jobs: Set[str] = frozenset()
+    until: float = 0.0
 
 
 class JobQueue(Agent):
@@ -46,7 +55,7 @@ class JobQueue(Agent):
         self._timetable = Timetable(self._jobs, waiting, clock, self._on_due)
         self._clock = clock
         self._became_ready = asyncio.Event()
-        self._start_until: float | None = None  # a scheduled start waits for Klipper (monotonic seconds)
+        self._wanted = Wanted()
         self._showing = False  # the topic of the queue is about to be renewed
 
     async def run(self) -> None:
@@ -75,7 +84,9 @@ class JobQueue(Agent):
 
     def _on_klippy(self, _topic: str, payload: bytes) -> None:
         state = loads(payload)["klippy_state"] if payload else "disconnected"
-        before, self._klipper.ready = self._klipper.ready, state == "ready"
+        before, self._klipper.state = self._klipper.ready, state
+        if state in FAILED:
+            self._wanted = Wanted()  # what begins behind that, somebody has to begin
         if state in GONE:
             self._loader.pause()
         elif self._klipper.ready and not before:
@@ -94,19 +105,21 @@ class JobQueue(Agent):
             except BusError as error:
                 log.warning("the queue does not go on: %s", error)
 
-    async def _on_due(self) -> None:
+    async def _on_due(self, jobs: Collection[str]) -> None:
         self._announce("jobs_added")
         if self._klipper.ready:
             await self._loader.start()
+        elif self._klipper.state in FAILED:
+            log.warning("a scheduled start was missed: Klipper has stopped")
         else:
-            self._start_until = self._clock.monotonic() + GRACE
+            self._wanted = Wanted({*jobs, *self._wanted.jobs}, self._clock.monotonic() + GRACE)
 
     def _is_start_due(self) -> bool:
-        """Whether a scheduled start has waited for Klipper, which is there now."""
-        until, self._start_until = self._start_until, None
-        if until is None:
+        """Whether a scheduled start has waited for Klipper, which is there now, and its jobs are there still."""
+        wanted, self._wanted = self._wanted, Wanted()
+        if wanted.jobs.isdisjoint(job["job_id"] for job in self._jobs.waiting()):
             return False
-        if until < self._clock.monotonic():
+        if wanted.until < self._clock.monotonic():
             log.warning("a scheduled start was missed: Klipper has not been ready in time")
             return False
         return True
@@ -165,7 +178,7 @@ class JobQueue(Agent):
     @implements(job_queue.PAUSE)
     async def pause(self, params: NoParams, call: Call) -> Raw:
         """A turn later, so that it takes back a start that was asked for before."""
-        self._start_until = None
+        self._wanted = Wanted()
         self._loader.pause()
         return self._status()
 

@@ -81,11 +81,13 @@ class Jobs:
             done = self._add(await self.checked(names), by, reset=reset)
         return await done
 
-    async def add(self, names: Sequence[str], by: By, also: Fact) -> None:
-        """Adds files together with another fact."""
+    async def add(self, names: Sequence[str], by: By, also: Fact) -> list[str]:
+        """Adds files together with another fact; their ids."""
+        ids = [new_id() for _ in names]
         async with self._turn:
-            done = self._add(names, by, also=[also])
+            done = self._add(names, by, also=[also], ids=ids)
         await done
+        return ids
 
     async def remove(self, wanted: Sequence[str] | None, by: By) -> bool:
         """Takes jobs out, None for all; whether there were any."""
@@ -127,12 +129,18 @@ class Jobs:
         return {*self._waiting.jobs, *self._coming} - self._going
 
     def _add(
-        self, names: Sequence[str], by: By, *, reset: bool = False, also: Sequence[Fact] = ()
+        self,
+        names: Sequence[str],
+        by: By,
+        *,
+        reset: bool = False,
+        also: Sequence[Fact] = (),
+        ids: Sequence[str] | None = None,
     ) -> "asyncio.Future[int]":
         known = self._known()
         if len(names) + (0 if reset else len(known)) > job_queue.MAX_JOBS:
             raise Conflict(f"The queue would have more than {job_queue.MAX_JOBS} jobs")
-        now, ids = self._clock.wall(), [new_id() for _ in names]
+        now, ids = self._clock.wall(), ids or [new_id() for _ in names]
         jobs: list[JSON] = [
             {"job_id": each, "filename": name, "time_added": now} for each, name in zip(ids, names, strict=True)
         ]

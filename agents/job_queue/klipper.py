@@ -3,7 +3,7 @@
 from bus.agent import Bus
 from bus.errors import BusError
 from bus.mandate import Mandate
-from schemas import job_queue, printer
+from schemas import job_queue, klippy, printer
 
 from .jobs import Jobs
 from .waiting import LOADED, NOT_STARTED, STARTING, Json, Waiting
@@ -20,7 +20,12 @@ class Klipper:
         self._jobs = jobs
         self._waiting = waiting
         self._asked: str | None = None  # the job that Klipper is being asked to print
-        self.ready = False
+        self.state = "disconnected"
+
+    @property
+    def ready(self) -> bool:
+        """Whether it takes gcode."""
+        return self.state == "ready"
 
     async def all_known(self) -> None:
         """Waits until the queue has what has been added so far."""
@@ -72,6 +77,7 @@ class Klipper:
         return told and job is not None and now["filename"] == job["filename"]
 
     async def _seen(self) -> Json:
+        """What Klipper says now: its last update, a quarter of a second old, may be of before a print."""
         asked = {"objects": {"print_stats": SEEN}}
-        stats = (await self._bus.call(printer.OBJECTS_QUERY.name, asked))["status"].get("print_stats", {})
+        stats = (await self._bus.call(klippy.OBJECTS_NOW.name, asked))["status"].get("print_stats", {})
         return {name: stats.get(name) for name in SEEN}

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import partial
 
 from bus import schedule
@@ -24,9 +24,11 @@ RETRY = 5.0  # seconds until the filestore is asked again, which may be starting
 
 
 class Timetable:
-    """All schedules; `due` is called when one of them has queued its files."""
+    """All schedules; `due` is called with the ids of the jobs when one of them has queued its files."""
 
-    def __init__(self, jobs: Jobs, waiting: Waiting, clock: Clock, due: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self, jobs: Jobs, waiting: Waiting, clock: Clock, due: Callable[[Collection[str]], Awaitable[None]]
+    ) -> None:
         self._jobs = jobs
         self._waiting = waiting
         self._clock = clock
@@ -114,11 +116,11 @@ class Timetable:
             if gone:
                 log.warning("scheduled, but not there any more: %s", ", ".join(gone))
             ran: dict[str, JSON] = {"schedule_id": name, "time": now, "missed": not names}
-            await self._jobs.add(names, known["by"], (RAN, ran))
+            added = await self._jobs.add(names, known["by"], (RAN, ran))
         except BusError as error:
             return await self._missed(known, str(error))
         if names:
-            await self._due()
+            await self._due(added)
         return None
 
     async def _gone(self, filenames: Sequence[str], until: float) -> list[str]:

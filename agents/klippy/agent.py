@@ -362,6 +362,14 @@ class Klippy(Agent):
             answer["topics"] = self._publisher.topics(params.objects)
         return Raw(dumps(answer))
 
+    @implements(klippy.OBJECTS_NOW)
+    def objects_now(self, params: printer.ObjectsParams, call: Call) -> Answer:
+        """Asks Klipper, which has all its objects by then."""
+        self._eventtime()
+        if self._klipper not in LOADED:
+            raise Unavailable("Klipper is not ready")
+        return self._connected().request("objects/query", {"objects": params.objects})
+
     @implements(printer.QUERY_ENDSTOPS)
     def query_endstops(self, params: NoParams, call: Call) -> Answer:
         """Asks Klipper, which waits for its moves to end."""

@@ -33,7 +33,7 @@ NOTIFICATIONS = {entry["name"] for entry in json.loads((DATA / "notifications.js
 OURS = {"events.read", "events.state", "events.append", "rpc.discover"}
 OURS |= {"server.history.export", "server.database.history"}
 OURS |= {f"server.job_queue.{name}" for name in ("schedule", "schedules", "unschedule")}
-OURS |= {"klippy.tunnel.open", "printer.bed_mesh.dump_mesh"}
+OURS |= {"klippy.tunnel.open", "klippy.objects.now", "printer.bed_mesh.dump_mesh"}
 OURS |= {
     f"files.{name}"
     for name in ("upload.open", "upload.commit", "upload.abort", "download.open", "download.checksum", "download.close")
@@ -114,6 +114,7 @@ VALID: dict[str, Json] = {
     "printer.query_endstops.status": {},
     "printer.bed_mesh.dump_mesh": {},
     "klippy.tunnel.open": {},
+    "klippy.objects.now": {"objects": {"print_stats": ["state"], "toolhead": None}},
     "server.temperature_store": {"include_monitors": True},
     "server.gcode_store": {"count": 5},
     "machine.system_info": {},
@@ -151,7 +152,7 @@ VALID: dict[str, Json] = {
     "server.spoolman.proxy": {"request_method": "GET", "path": "/v1/spool/1", "use_v2_response": True},
     "server.spoolman.status": {},
     "server.webcams.post_item": {"name": "bed", "stream_url": "/webcam", "rotation": 90, "extra_data": {"a": [1]}},
-    "webcams.store": {"webcams": {"nosuch": None}},
+    "webcams.store": {"key": ["mine"], "value": {"name": "stored", "urlStream": "/webcam"}},
     "server.webcams.list": {},
     "server.webcams.get_item": {"name": "bed"},
     "server.webcams.test": {"name": "bed"},
@@ -367,7 +368,9 @@ INVALID: list[tuple[str, Json, int]] = [
     ("server.webcams.post_item", {"name": "new", "stream_url": "/webcam", "extra_data": [1]}, 400),
     ("server.webcams.post_item", {"uid": "nosuch", "name": "new", "stream_url": "/webcam"}, -32601),
     ("webcams.store", {}, 400),
-    ("webcams.store", {"webcams": {"new": {"name": "new"}}}, 400),
+    ("webcams.store", {"key": [], "value": {}}, 400),
+    ("webcams.store", {"key": ["new"], "value": {"name": "new"}}, 400),
+    ("webcams.store", {"key": ["nosuch"]}, -32601),
     ("server.webcams.delete_item", {}, 400),
     ("server.webcams.delete_item", {"name": "nosuch"}, -32601),
     ("server.webcams.test", {}, 400),

@@ -16,7 +16,7 @@ from bus.clock import SYSTEM
 from bus.envelope import dumps
 from bus.errors import Refused
 from bus.log import MemoryLog, NewEvent
-from schemas import METHODS, files, job_queue, printer
+from schemas import METHODS, files, job_queue, klippy, printer
 from tests.bus_rig import PATIENCE, Rig, bus_with
 
 FILES = ("a.gcode", "b.gcode", "parts/c.gcode")
@@ -60,7 +60,7 @@ def press(story: Story) -> type[Agent]:
             self.bus.publish("test/state/klippy/server", dumps({"klippy_state": "ready"}), retain=True)
             await asyncio.Event().wait()
 
-        @implements(printer.OBJECTS_QUERY)
+        @implements(klippy.OBJECTS_NOW)
         def query(self, params: printer.ObjectsParams, call: Call) -> Raw:
             """As the story goes."""
             return Raw(dumps({"eventtime": 1.0, "status": {"print_stats": story.stats}}))
@@ -88,7 +88,7 @@ def press(story: Story) -> type[Agent]:
 
 
 ROWS = {name: row for name, row in METHODS.items() if row.owner == "job_queue"}
-ROWS |= {row.name: row for row in (files.LIST, printer.OBJECTS_QUERY, printer.GCODE_SCRIPT, printer.PRINT_START)}
+ROWS |= {row.name: row for row in (files.LIST, klippy.OBJECTS_NOW, printer.GCODE_SCRIPT, printer.PRINT_START)}
 
 
 def queue_with(**options: Any) -> type[JobQueue]:
@@ -571,10 +571,30 @@ def test_a_scheduled_start_waits_for_klipper() -> None:
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("how", ["deleted", "stopped", "stopping"])
+def test_no_other_job_and_none_behind_a_stop_is_started_for_it(how: str) -> None:
+    async def main() -> None:
+        async with scene() as it:
+            it.klipper("shutdown" if how == "stopped" else "startup")
+            await scheduled(it, filenames="a.gcode", at=SYSTEM.wall() + 1)
+            await it.told("queue.ran.1")
+            if how == "deleted":
+                await it.result("delete_job", all=True)
+            elif how == "stopping":
+                it.klipper("shutdown")
+            await it.result("post_job", filenames="b.gcode")
+            it.klipper("startup")
+            it.klipper("ready")
+            await asyncio.sleep(0.3)  # for whatever that begins
+            assert it.story.asked == []
+
+    asyncio.run(main())
+
+
 def test_a_pause_takes_back_a_scheduled_start_that_waits_for_klipper() -> None:
     async def main() -> None:
         async with scene() as it:
-            it.klipper("shutdown")
+            it.klipper("startup")
             await scheduled(it, filenames="a.gcode", at=SYSTEM.wall() + 1)
             await it.told("queue.ran.1")
             await it.result("pause")

@@ -22,6 +22,7 @@ ROWS = [row for row in METHODS.values() if row.owner == "klippy"]
 PLAIN = [row for row in ROWS if row not in (printer.ENDPOINT, klippy.TUNNEL_OPEN)]  # those have tests of their own
 PARAMS: dict[str, Any] = {
     "printer.objects.query": {"objects": {"toolhead": None}},
+    "klippy.objects.now": {"objects": {"toolhead": None}},
     "printer.objects.subscribe": {"objects": {"toolhead": None}},
     "printer.gcode.script": {"script": "G28"},
     "printer.print.start": {"filename": "a.gcode"},
@@ -116,6 +117,16 @@ def test_a_row_answers_what_the_table_says(tmp_path: Path, row: AnyMethod) -> No
         result = await here.call(row, PARAMS.get(row.name))
         TypeAdapter(row.result).validate_python(result)
         assert row.result is not str or result == "ok"
+
+    play_scene(tmp_path, body)
+
+
+def test_objects_are_asked_of_klipper_itself_where_what_it_said_last_is_too_old(tmp_path: Path) -> None:
+    async def body(here: Scene) -> None:
+        here.wire.status["print_stats"] = {"state": "printing"}  # of which it has not told yet
+        wanted = {"objects": {"print_stats": ["state"]}}
+        assert (await here.call(klippy.OBJECTS_NOW, wanted))["status"] == {"print_stats": {"state": "printing"}}
+        assert (await here.call(printer.OBJECTS_QUERY, wanted))["status"] != {"print_stats": {"state": "printing"}}
 
     play_scene(tmp_path, body)
 
