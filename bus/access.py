@@ -10,6 +10,7 @@ from typing import Protocol
 
 from schemas import Permission
 
+from .accounts import CONFIDENTIAL
 from .identity import Kind
 from .web_pages import is_loopback
 
@@ -254,7 +255,7 @@ class AccessRules:
 
     def _may_see(self, who: Identity, levels: list[str]) -> bool:
         """Whether a client has the permission that a topic of the instance needs; its own answers need none."""
-        if levels[0] == "event" and levels[1:2] in (["access"], ["logins"]):
+        if levels[0] == "event" and not CONFIDENTIAL.isdisjoint(levels[1:2]):
             return self.people.may(who, Permission.ADMIN)
         return _owner(levels) == who.client_id or self.people.may(who, Permission.READ)
 

@@ -16,6 +16,9 @@ LOGINS = "logins"
 """The stream of who logged in and who could not."""
 SUCCEEDED, FAILED = "login.succeeded.1", "login.failed.1"
 
+CONFIDENTIAL = frozenset({STREAM, LOGINS})
+"""Streams that only admins read."""
+
 Record = dict[str, Any]
 
 

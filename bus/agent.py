@@ -45,6 +45,7 @@ class Actor:
     client: str
     kind: Kind = Kind.OWNER
     address: str = ""  # of a client that is not called by it
+    may: frozenset[str] | None = field(default=None, compare=False)  # those of a mandate or an uplink; None: its own
     principal: Principal = field(init=False, compare=False, repr=False)  # who that is to the rules
 
     def __post_init__(self) -> None:
@@ -56,10 +57,15 @@ class Actor:
         """The address that a login comes from."""
         return self.address or self.client
 
+    def rights(self, directory: Directory) -> frozenset[str]:
+        """What it may do at this moment."""
+        return directory.rights(self.principal) if self.may is None else self.may
+
     @classmethod
     def from_dict(cls, said: Mapping[str, Any]) -> "Actor":
         """Whom a request names; somebody of no kind is nobody."""
-        return _actor(said.get("user"), str(said["transport"]), str(said["client"]), said.get("kind", Kind.NOBODY))
+        may = None if said.get("may") is None else frozenset(said["may"])
+        return _actor(said.get("user"), str(said["transport"]), str(said["client"]), said.get("kind", Kind.NOBODY), may)
 
     def as_dict(self) -> dict[str, Any]:
         """The form that events keep."""
@@ -68,15 +74,16 @@ class Actor:
 
     def as_said(self) -> dict[str, Any]:
         """The form that requests carry."""
-        return {**self.as_dict(), "kind": self.kind}
+        said = {**self.as_dict(), "kind": self.kind}
+        return said if self.may is None else {**said, "may": sorted(self.may)}
 
 
 _principal = lru_cache(KEPT_ACTORS)(Principal)
 
 
 @lru_cache(KEPT_ACTORS)
-def _actor(user: str | None, transport: str, client: str, kind: str) -> Actor:
-    return Actor(user, transport, client, Kind(kind))
+def _actor(user: str | None, transport: str, client: str, kind: str, may: frozenset[str] | None) -> Actor:
+    return Actor(user, transport, client, Kind(kind), may=may)
 
 
 SYSTEM = Actor(None, "bus", "printbus")

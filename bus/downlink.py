@@ -127,7 +127,7 @@ class Downlink:
     def _made(self, name: str) -> _Client:
         key = self._id(name)
         identity = Identity(key, Role.CLIENT, transport=self._transport, roles=self._roles)
-        actor = Actor(None, self._transport, name, Kind.TRUSTED)
+        actor = Actor(None, self._transport, name, Kind.TRUSTED if self._may is None else Kind.UPLINK, may=self._may)
         return _Client(identity, actor, self._router.connections.seen(key, actor) if name else None)
 
     def _forget(self) -> None:

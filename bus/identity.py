@@ -19,6 +19,7 @@ class Kind(StrEnum):
     TRUSTED = "trusted"  # an address that is trusted, for as long as no login is required
     USER = "user"
     KEY = "key"
+    UPLINK = "uplink"  # a client of another broker, which has the rights of a role
     NOBODY = "nobody"
 
 

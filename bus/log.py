@@ -38,6 +38,8 @@ MAX_APPEND_BYTES: Final = 4 << 20
 """The encoded size an append may have; what is larger belongs into a file."""
 READ_BYTES: Final = 2 << 20
 """Records that are read at once are not many more bytes than this."""
+PAGE: Final = 500
+"""Events that are read at once where some are left out."""
 COMMIT_BYTES: Final = 8 << 20
 """A transaction is closed when its records reach this size, so that a batch cannot outgrow a segment."""
 
@@ -58,6 +60,7 @@ class Append:
 class Excerpt:
     """Events after a position, from one wall time on and up to another (Unix seconds), of one stream, so many.
 
+    Those of the streams in `without` are left out: who reads on behind the last event misses no other.
     It begins where `EventLog.before` says, and ends before the first event that is later: nothing between is left out.
     """
 
@@ -66,6 +69,7 @@ class Excerpt:
     limit: int = 500
     since_time: float | None = None
     until_time: float | None = None
+    without: frozenset[str] = frozenset()
 
 
 class EventLog(Protocol):
@@ -222,11 +226,18 @@ def _records(append: Append, head: Position, now: float) -> tuple[list[StoredEve
 
 
 def excerpt(log: EventLog, wanted: Excerpt) -> Sequence[StoredEvent]:
-    """The events of an excerpt. Blocks."""
+    """The events of an excerpt. Blocks. There are fewer than the limit where they are large, none only at the end."""
     after = wanted.after
     if wanted.since_time is not None:
         after = max(after, log.before(wanted.since_time))
-    return list(up_to(wanted.until_time, log.read(after, stream=wanted.stream, limit=wanted.limit)))
+    at_once = max(wanted.limit, PAGE) if wanted.without else wanted.limit
+    while page := log.read(after, stream=wanted.stream, limit=at_once):
+        events = list(up_to(wanted.until_time, page))
+        found = [event for event in events if event.stream not in wanted.without]
+        if found or len(events) < len(page):
+            return found[: wanted.limit]
+        after = page[-1].seq
+    return []
 
 
 def up_to(time: float | None, events: Iterable[StoredEvent]) -> Iterable[StoredEvent]:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .access import Identity, Role
@@ -76,7 +76,9 @@ class Origins:
         """What an agent asks for in the name of somebody, or of what was configured: no more than that may."""
         who, may = mandate.get("actor"), mandate["permissions"]
         actor = Actor.from_dict(who) if who else Actor(None, TEMPLATE, f"{origin.client}/{mandate['name']}")
-        return Origin(actor, origin.client, origin.send, may=None if may is None else frozenset(may))
+        if may is not None:
+            actor = replace(actor, may=frozenset(may))
+        return Origin(actor, origin.client, origin.send, may=actor.may)
 
     def announced(self, client: str, news: dict[str, Any]) -> None:
         """A bridge says that a client of its own opened or closed."""

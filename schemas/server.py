@@ -102,7 +102,11 @@ class EventsParams(Params):
 
     since: Annotated[Int, Field(ge=0, description="A sequence number; 0 is the beginning.")] = 0
     limit: Annotated[Int, Field(ge=1, le=5000)] = 500
-    stream: str | None = Field(None, description="Only this stream: `printer`, `print`, `devices`, `commands`.")
+    stream: str | None = Field(
+        None,
+        description="Only this stream: `printer`, `print`, `devices`, `commands`. "
+        "`access` and `logins` need the permission `admin`; without it they are left out.",
+    )
     since_time: Annotated[Moment, Field(description="Unix seconds: from the first event at or after it.")] = None
     until_time: Annotated[Moment, Field(description="Unix seconds: ends before the first event after it.")] = None
 
@@ -122,7 +126,10 @@ class Events(Model):
     """Events in order, and the sequence number of the newest one in the log."""
 
     events: list[Event]
-    head: int = Field(description="The sequence number of the newest event there is, read or not.")
+    head: int = Field(
+        description="The sequence number of the newest event there is, read or not; without events, "
+        "there is nothing to be read up to it."
+    )
 
 
 INFO = Method(

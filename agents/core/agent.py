@@ -8,9 +8,10 @@ from uuid import UUID
 
 import orjson
 
+from bus.accounts import CONFIDENTIAL, Accounts
 from bus.agent import Agent, Bus, Call, Components, Connection, Host, Raw, Settings, implements
 from bus.envelope import dumps
-from bus.errors import BusError, InvalidParams, Unauthenticated
+from bus.errors import BusError, Forbidden, InvalidParams, Unauthenticated
 from bus.identity import NOBODY, Credential, Principal, Scheme
 from bus.log import Excerpt, NewEvent
 from schemas import NoParams, Permission, files, printer, rpc, server
@@ -152,7 +153,7 @@ class Core(Agent):
             except Unauthenticated:
                 self._host.become(connection, NOBODY)
                 raise
-        if Permission.READ not in directory.rights(who):
+        if Permission.READ not in connection.actor.rights(directory):
             raise Unauthenticated("Unauthorized")
         return who
 
@@ -162,8 +163,11 @@ class Core(Agent):
 
     @implements(server.EVENTS_READ)
     async def read(self, params: server.EventsParams, call: Call) -> server.Events:
-        """Facts after a position or from a time on, in order."""
-        wanted = Excerpt(params.since, params.stream, params.limit, params.since_time, params.until_time)
+        """Facts after a position or from a time on, in order; raises Forbidden."""
+        without = frozenset[str]() if self._may_see_all(call) else CONFIDENTIAL
+        if params.stream in without:
+            raise Forbidden(f"The events of '{params.stream}' need the permission '{Permission.ADMIN}'")
+        wanted = Excerpt(params.since, params.stream, params.limit, params.since_time, params.until_time, without)
         found, head = await self._host.read_events(wanted)
         events = [
             server.Event.model_construct(
@@ -180,9 +184,14 @@ class Core(Agent):
 
     @implements(server.EVENTS_STATE)
     async def past(self, params: server.StateParams, call: Call) -> server.PastState:
-        """The state of a fold, now or as it was."""
+        """The state of a fold, now or as it was; raises Forbidden."""
+        if params.fold == Accounts.name and not self._may_see_all(call):
+            raise Forbidden(f"The state of '{params.fold}' needs the permission '{Permission.ADMIN}'")
         state = await self._host.fold_state(params.fold, params.seq, params.time)
         return server.PastState(fold=params.fold, state=state)
+
+    def _may_see_all(self, call: Call) -> bool:
+        return Permission.ADMIN in call.actor.rights(self._host.directory)
 
     @implements(server.EVENTS_APPEND)
     async def append(self, params: server.AppendParams, call: Call) -> server.Appended:

@@ -136,6 +136,16 @@ def test_an_excerpt_is_chosen_by_position_time_and_stream(log: EventLog, clock: 
     assert found(Excerpt(since_time=61)) == found(Excerpt(until_time=9)) == []
 
 
+def test_an_excerpt_leaves_streams_out_and_is_empty_only_at_its_end(log: EventLog, clock: Fixed) -> None:
+    kept = [add(log, "a"), add(log, "secret", 700) and add(log, "a"), add(log, "a")]
+    without = frozenset({"secret"})
+    assert numbers(excerpt(log, Excerpt(without=without))) == [kept[0]]
+    assert numbers(excerpt(log, Excerpt(kept[0], limit=1, without=without))) == [kept[1]]
+    assert numbers(excerpt(log, Excerpt(kept[0], without=without, until_time=clock.wall() - 1))) == []
+    assert numbers(excerpt(log, Excerpt(kept[2], without=without))) == []
+    assert numbers(excerpt(log, Excerpt(limit=0, without=without))) == []
+
+
 def test_expected_is_the_position_of_the_stream(log: EventLog) -> None:
     first = add(log, "a", expected=0)
     add(log, "b", 5)

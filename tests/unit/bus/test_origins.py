@@ -34,6 +34,12 @@ def test_who_has_asked_is_named_and_may_what_they_may(run: Run[Origin]) -> None:
     assert (found.actor, found.actor.principal, found.may, found.agent) == (ALICE, user("alice"), None, False)
 
 
+def test_who_has_asked_through_an_uplink_may_what_its_role_may(run: Run[Origin]) -> None:
+    far = Actor(None, "uplink:farm", "desk", Kind.UPLINK, may=frozenset({Permission.FILES}))
+    found = run(mandated(Mandate("upload", None, far.as_said())))
+    assert (found.actor, found.may) == (far, far.may) and found.actor.may == far.may
+
+
 def test_who_had_asked_is_named_and_their_right_was_looked_at_then(run: Run[Origin]) -> None:
     found = run(mandated(Mandate("job_queue", actor=ALICE.as_dict())))
     assert (found.actor.user, found.actor.client) == ("alice", "10.0.0.5")
