@@ -4,12 +4,14 @@ import re
 
 HIDDEN = "***"
 ADDRESS = re.compile(r"""(?<=://)[^\s'"]+""")
+CREDENTIALS = re.compile(r"""[^\s'"/]+:[^\s'"]+(?=@)""")  # of an address whose scheme was forgotten
+SECRET = re.compile(r"passw(or)?d|secret|token|api_?key", re.IGNORECASE)  # in the name of an option
 EXPRESSION = re.compile(r"(\{[^{}]*\})")  # of a template: it names a secret at most
 
 
 def without_addresses(text: str) -> str:
-    """A text with what follows the scheme of each address taken out."""
-    return ADDRESS.sub(HIDDEN, text)
+    """A text with what follows the scheme of each address taken out, and names and passwords before an @."""
+    return CREDENTIALS.sub(HIDDEN, ADDRESS.sub(HIDDEN, text))
 
 
 def scheme_of(url: str) -> str:

@@ -12,7 +12,7 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
-from .addresses import without_addresses
+from .addresses import SECRET, without_addresses
 from .authorization import Authorization
 from .mqtt_settings import MqttSettings
 from .topics import INSTANCE
@@ -91,7 +91,7 @@ def parse_yaml(text: bytes, path: str) -> dict[str, Any]:
     try:
         content = yaml.load(text, _Loader)  # noqa: S506 - a subclass of SafeLoader
     except (yaml.YAMLError, ValueError) as error:
-        raise ConfigError(f"{path}: not valid YAML: {without_addresses(' '.join(str(error).split()))}") from None
+        raise ConfigError(f"{path}: not valid YAML: {_fault(error, text)}") from None
     except RecursionError:
         raise ConfigError(f"{path}: not valid YAML: nested too deeply") from None
     if content is None:
@@ -99,6 +99,19 @@ def parse_yaml(text: bytes, path: str) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: expected a mapping of sections, found {type(content).__name__}")
     return content
+
+
+def _fault(error: Exception, text: bytes) -> str:
+    """What is wrong and where; what stands there only where no secret can."""
+    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
+        return without_addresses(" ".join(str(error).split()))
+    last = error.problem_mark.line
+    first = last if error.context_mark is None else error.context_mark.line
+    lines = text.decode(errors="replace").splitlines()
+    if any(SECRET.search(line) for line in lines[max(first - 1, 0) : last + 2]):
+        return f"something is wrong about line {first + 1}, or what is open there"
+    said = ", ".join(filter(None, (error.context, error.problem)))
+    return without_addresses(f"{said}, line {last + 1}, column {error.problem_mark.column + 1}")
 
 
 def as_yaml(values: Mapping[str, Any]) -> str:
@@ -166,9 +179,15 @@ def _explain(error: ErrorDetails, model: type[BaseModel], prefix: str, also: tup
         return f"unknown key '{key}'{nearest(where[-1], known)}; known: {', '.join(sorted(known)) or 'none'}"
     if error["type"] == "missing":
         return f"'{key}': is required"
-    expected = error["msg"].removeprefix("Value error, ")
-    found = without_addresses(repr(error["input"]))
-    return f"'{key}': {expected[:1].lower()}{expected[1:]}, found {found:.80}"
+    expected = without_addresses(error["msg"].removeprefix("Value error, "))
+    said = f"'{key}': {expected[:1].lower()}{expected[1:]}"
+    return said + _found(said, error["input"])
+
+
+def _found(said: str, value: Any) -> str:
+    """What stands where something else was expected, unless that or what is said of it names a secret."""
+    shown = without_addresses(repr(value))
+    return "" if SECRET.search(said) or SECRET.search(shown) else f", found {shown:.80}"
 
 
 def nearest(word: str, known: list[str]) -> str:
@@ -233,7 +252,7 @@ def section(value: Any, name: str, source: str) -> dict[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise ConfigError(f"{source}: '{name}': expected a mapping of options, found {value!r:.80}")
+        raise ConfigError(f"{source}: '{name}': expected a mapping of options{_found(name, value)}")
     return value
 
 

@@ -1,10 +1,9 @@
 """The configuration as `server.config` answers it: under Moonraker's section names, without secrets."""
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from .addresses import HIDDEN, scheme_of, without_addresses
+from .addresses import HIDDEN, SECRET, scheme_of, without_addresses
 from .program_log import without_secrets
 
 if TYPE_CHECKING:
@@ -12,7 +11,6 @@ if TYPE_CHECKING:
 
 PRINTER_FILE, BROKER_FILE = "printer.yaml", "broker.yaml"
 BRIDGE, SERVER, AUTHORIZATION, MQTT = "bridge", "server", "authorization", "mqtt"
-SECRET = re.compile(r"passw(or)?d|secret|token|api_?key", re.IGNORECASE)
 OF_AUTHORIZATION = {"cors_domains", "proxies", "hosts"}  # options of the bridge
 RENAMED = {"max_websockets": "max_websocket_connections", "instance": "instance_name"}
 OF_MQTT = {"instance", "groups"}  # options outside any section

@@ -149,6 +149,14 @@ def test_a_file_edited_by_a_front_end_is_in_force_afterwards(program: tuple[Prog
     assert shown["files"] == [{"filename": "printer.yaml", "sections": ["data_store"]}]
 
 
+def test_a_password_in_the_wrong_place_is_neither_shown_nor_logged(program: tuple[Program, Addresses]) -> None:
+    process, where = program
+    (where.data / "config" / "printer.yaml").write_text("machine: {sudo_password: SEKRET}")
+    restart(process, where)
+    assert "'machine.sudo_password'" in warnings(where)[0] and "SEKRET" not in warnings(where)[0]
+    assert "SEKRET" not in (where.data / "logs" / "moonraker.log").read_text()
+
+
 @pytest.mark.parametrize("case", sorted(BROKEN))
 def test_a_broken_file_leaves_in_force_what_last_worked(program: tuple[Program, Addresses], case: str) -> None:
     process, where = program

@@ -1,15 +1,17 @@
 """Configuration files: what is read, and how each kind of mistake is named."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from bus.config import ConfigError, PrinterConfig, checked, endpoint, read_yaml, section, split_sections
+from bus.broker_url import BrokerUrl
+from bus.config import ConfigError, PrinterConfig, Section, checked, endpoint, read_yaml, section, split_sections
 from bus.listeners import BrokerSettings
+from bus.uplink_settings import Secret, UplinkSettings
 
 
 class Part(BaseModel):
@@ -131,6 +133,57 @@ def test_any_bytes_are_a_mapping_or_a_named_mistake(content: bytes) -> None:
 )
 def test_a_mistake_names_file_key_expectation_and_the_nearest_key(values: dict[str, object], said: str) -> None:
     assert f"file.yaml: {said}" in mistake(values)
+
+
+class Hidden(Section):
+    url: Annotated[str, AfterValidator(BrokerUrl.parse)] = ""
+    sudo_password: Secret | None = None
+    login: Secret | None = None
+    uplinks: dict[str, UplinkSettings] = Field({})
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"sudo_password": "SEKRET"},
+        {"login": "SEKRET"},
+        {"login": ["SEKRET"]},
+        {"uplinks": {"farm": {"url": "mqtt://a", "user": "x", "password": "SEKRET"}}},
+        {"uplinks": [{"url": "mqtt://a", "password": "SEKRET"}]},
+        {"uplinks": {"farm": ["password", "SEKRET"]}},
+        {"url": "http://u:SEKRET@a"},
+        {"url": "u:SEKRET@a"},
+        {"url": "mqtt://u:SEKRET@a/b"},
+    ],
+)
+def test_a_secret_in_the_wrong_place_is_not_shown(values: dict[str, object]) -> None:
+    with pytest.raises(ConfigError) as raised:
+        checked(Hidden, values, "file")
+    assert "SEKRET" not in str(raised.value) and f"file: '{next(iter(values))}" in str(raised.value)
+
+
+def test_a_section_that_holds_a_secret_is_not_shown() -> None:
+    for value in ("sudo_password=SEKRET", ["sudo_password: SEKRET"], [{"token": "SEKRET"}]):
+        with pytest.raises(ConfigError, match=r"^file: 'machine': expected a mapping of options$"):
+            section(value, "machine", "file")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "machine:\n  sudo_password: *SEKRET",
+        "machine:\n  sudo_password: !SEKRET x",
+        "machine:\n  sudo_password: SEK: RET",
+        "machine:\n  sudo_password: [SEKRET",
+        "machine:\n  sudo_password: 'SEKRET\n\nother: 1\n",
+        "machine:\n  sudo_password:\n    - @SEKRET",
+        "a: 1\nb: c: SEKRET",
+    ],
+)
+def test_a_slip_in_a_file_does_not_show_what_stands_there(tmp_path: Path, content: str) -> None:
+    with pytest.raises(ConfigError, match=r"not valid YAML: .* line \d") as raised:
+        read_yaml(written(tmp_path, content))
+    assert "SEK" not in str(raised.value)
 
 
 def test_a_long_value_is_shown_in_part() -> None:
