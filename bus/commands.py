@@ -17,6 +17,7 @@ from .config import ConfigError, nearest
 from .errors import BusError
 from .installation import fault
 from .last_working import keep, offer, recall
+from .ownership import take_on_owner
 from .planning import (
     BROKER_FILE,
     PRINTER_FILE,
@@ -294,6 +295,7 @@ def import_command(options: argparse.Namespace) -> int:
     """Takes over a Moonraker installation."""
     from .moonraker.command import run
 
+    take_on_owner(options.data)
     return run(options)
 
 
@@ -301,6 +303,7 @@ def users(options: argparse.Namespace) -> int:
     """Who may log in."""
     from .account_commands import users
 
+    take_on_owner(options.data)
     return users(options)
 
 
@@ -308,6 +311,7 @@ def keys(options: argparse.Namespace) -> int:
     """API keys."""
     from .account_commands import keys
 
+    take_on_owner(options.data)
     return keys(options)
 
 

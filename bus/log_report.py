@@ -11,6 +11,7 @@ from . import log_tool
 from .errors import BusError, NotFound
 from .log import Excerpt
 from .log_record import START, StoredEvent
+from .ownership import take_on_owner
 
 FAILED = 1
 
@@ -73,6 +74,7 @@ def _stat(options: argparse.Namespace) -> int:
 
 def _export(options: argparse.Namespace) -> int:
     target = sys.stdout.buffer if options.file is None else options.file.open("wb")
+    take_on_owner(options.data)
     with target:
         target.writelines(log_tool.export(options.data))
     return 0
@@ -80,6 +82,7 @@ def _export(options: argparse.Namespace) -> int:
 
 def _import(options: argparse.Namespace) -> int:
     with options.file.open("rb") as lines:
+        take_on_owner(options.data)
         count = log_tool.import_(options.data, lines)
     print(f"{count} events")
     return 0
@@ -101,10 +104,14 @@ ACTIONS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "compact": _compact,
 }
 
+WITH_A_FILE = ("export", "import")  # which is opened with the rights of whoever calls
+
 
 def run(options: argparse.Namespace) -> int:
     """One action; a log that cannot be read is one line on standard error and status 1."""
     try:
+        if options.action not in WITH_A_FILE:
+            take_on_owner(options.data)
         return ACTIONS[options.action](options)
     except BrokenPipeError:
         sys.stderr.close()

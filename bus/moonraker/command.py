@@ -38,7 +38,6 @@ from .spools import spools
 
 CONF: Final = Path("config", "moonraker.conf")
 FAILED: Final = 1
-ROOT: Final = 0
 PAGE_EVENTS: Final = 500
 PAGE_BYTES: Final = 1 << 20
 FACTS, JOBS = Unit("facts"), Unit("jobs")
@@ -86,7 +85,6 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _configured(options: argparse.Namespace, source: Path) -> Plan:
-    _require_owner(options.data)
     configuration = Configuration(options)
     known = {*configuration.kinds, *PrinterConfig.model_fields}
     conf = _conf(source)
@@ -97,12 +95,6 @@ def _configured(options: argparse.Namespace, source: Path) -> Plan:
         _elsewhere(made, source, options.data)
     files = additions(made, ConfigFiles(options).path(PRINTER), source)
     return Plan(source, options.data, made, files)
-
-
-def _require_owner(data: Path) -> None:
-    """What root makes, printbus could not write later."""
-    if data.exists() and os.geteuid() == ROOT != data.stat().st_uid:
-        raise ConfigError(f"{data} belongs to another user: run this as that user, and without sudo")
 
 
 def _conf(source: Path) -> Conf | None:

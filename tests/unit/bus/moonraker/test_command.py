@@ -1,6 +1,5 @@
 """`printbus import` on a real installation: all of it or nothing, once, and nothing that is there is changed."""
 
-import os
 import signal
 import sqlite3
 import subprocess
@@ -347,13 +346,6 @@ def test_totals_of_jobs_that_were_all_deleted_are_carried_over(source: Path, tar
     assert [each["totals"]["total_jobs"] for each in history] == [7]
     assert take_over(source, target) == 0
     assert len([event for event in events(target) if event.stream == "history"]) == 1
-
-
-def test_root_leaves_the_data_of_others_alone(source: Path, target: Path) -> None:
-    target.mkdir()
-    if os.geteuid() == 0:
-        os.chown(target, 12345, -1)
-    assert take_over(source, target) == (2 if os.geteuid() == 0 else 0)
 
 
 def test_a_configuration_alone_is_enough_and_a_broken_one_too_much(
