@@ -30,7 +30,7 @@ from .fold import Fold, Folds, Snapshots, keep_snapshots
 from .host import BrokerHost, LogPublisher, sweeper
 from .identity import Principal
 from .journal import Journal, Retention
-from .last_working import Files
+from .last_working import Files, keep
 from .listeners import BrokerSettings
 from .lmdb_log import LmdbLog
 from .lmdb_store import LmdbStore
@@ -75,6 +75,7 @@ class Plan:
     folds: Mapping[type[Fold], str] = field(default_factory=dict)  # with the agent whose state they are
     bridge: Settings | None = None
     files: Files = field(default_factory=dict)  # the content of the configuration files
+    read_files: Callable[[], Files] = dict  # the same with the access rules as the files are now; raises ConfigError
     names: Mapping[str, str] = field(default_factory=dict)  # where they are, as seen from the config folder
     warnings: Sequence[str] = ()  # about the configuration
 
@@ -127,7 +128,8 @@ async def running(plan: Plan, program: Program) -> AsyncIterator[str]:
             supervisor = host.supervisor = Supervisor(exchange, topics, plan.data, journal, router, host, mqtt)
             started = _start(plan, tasks, router, supervisor)
             told = partial(host.record, RULES, RELOADED, {}, HANGUP)
-            reloading = reload_on_hangup(exchange, partial(_read_rules, plan, directory), told)
+            keeping = partial(_keep_rules, plan)
+            reloading = reload_on_hangup(exchange, partial(_read_rules, plan, directory), keeping, told)
             started.append(tasks.create_task(reloading, name="access rules"))
             started.append(tasks.create_task(directory.trust.keep(), name="names of trusted clients"))
             LogPublisher(
@@ -194,6 +196,10 @@ def _read_rules(plan: Plan, directory: Directory) -> AccessRules:
     rules = plan.read_rules()
     rules.people = KnownPeople(directory)
     return rules
+
+
+def _keep_rules(plan: Plan) -> None:
+    keep(plan.data, plan.read_files())
 
 
 def _logins(plan: Plan, exchange: Exchange, directory: Directory, host: BrokerHost) -> Logins:

@@ -4,6 +4,7 @@ import argparse
 import logging
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -178,11 +179,22 @@ def access_section(
 
 def _to_keep(configuration: Configuration, files: ConfigFiles) -> Files:
     """The content of the files, with that of the file of access rules in its place."""
-    broker = files.read(BROKER_FILE)
-    rules = (broker.get("access") or {}).get("rules")
+    return {PRINTER_FILE: configuration.values, BROKER_FILE: _with_access(files.read(BROKER_FILE), files)}
+
+
+def _with_access(broker: Mapping[str, Any], files: ConfigFiles) -> dict[str, Any]:
+    """The content of a broker.yaml with the access rules of the files."""
+    access = files.read(BROKER_FILE).get("access")
+    rules = (access or {}).get("rules")
     if isinstance(rules, str):
-        broker = {**broker, "access": read_yaml(files.path(BROKER_FILE).parent / rules)}
-    return {PRINTER_FILE: configuration.values, BROKER_FILE: broker}
+        access = read_yaml(files.path(BROKER_FILE).parent / rules)
+    others = {key: value for key, value in broker.items() if key != "access"}
+    return others if access is None else {**others, "access": access}
+
+
+def _kept_anew(options: argparse.Namespace, kept: Files) -> Files:
+    """What is in force once the access rules have been read again: the rest of the files counts after a restart."""
+    return {**kept, BROKER_FILE: _with_access(kept[BROKER_FILE], ConfigFiles(options))}
 
 
 def planned(options: argparse.Namespace, *, local: bool) -> Any:
@@ -213,6 +225,7 @@ def _planned(options: argparse.Namespace, files: ConfigFiles, *, local: bool, wa
     agents, failed = configuration.agents(local=local)
     away = configuration.printer.remote_agents if local else {*configuration.kinds} - {kind.name for kind, _ in agents}
     rules = _rules_reader(options, configuration.printer, files if warnings else None)()
+    kept = _to_keep(configuration, files)
     return Plan(
         data=options.data,
         config=configuration.printer,
@@ -224,7 +237,8 @@ def _planned(options: argparse.Namespace, files: ConfigFiles, *, local: bool, wa
         remote={name: kind.components for name, kind in configuration.kinds.items() if name in away},
         folds={fold: kind.name for kind in configuration.kinds.values() for fold in kind.folds},
         bridge=configuration.bridge() if local else None,
-        files=_to_keep(configuration, files),
+        files=kept,
+        read_files=partial(_kept_anew, options, kept),
         names=files.names(),
         warnings=warnings,
     )

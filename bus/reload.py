@@ -4,7 +4,8 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,33 +18,29 @@ log = logging.getLogger(__name__)
 
 
 def reload_on_hangup(
-    exchange: Exchange, read: Callable[[], AccessRules], reloaded: Callable[[], None] = lambda: None
+    exchange: Exchange, read: Callable[[], AccessRules], keep: Callable[[], None], reloaded: Callable[[], None]
 ) -> Coroutine[Any, Any, None]:
     """What reads the rules again whenever SIGHUP comes, from now on, until it is cancelled; broken ones change nothing.
 
-    `reloaded` is told when others are in force.
+    Others that are in force are kept for the day when they are broken, and `reloaded` is told. `read` and `keep` block.
 
     The SIGHUP of a terminal that is closed ends the program, unless it was started to ignore that (nohup).
     """
     asked = asyncio.Event()
     stays = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN or not _has_terminal()
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, asked.set)
-    return _reload_when(asked, exchange, read, reloaded, stays)
+    return _reload_when(asked, partial(_reload, exchange, read, keep), reloaded, stays)
 
 
 async def _reload_when(
-    asked: asyncio.Event,
-    exchange: Exchange,
-    read: Callable[[], AccessRules],
-    reloaded: Callable[[], None],
-    stays: bool,
+    asked: asyncio.Event, reload: Callable[[], Awaitable[bool]], reloaded: Callable[[], None], stays: bool
 ) -> None:
     try:
         while True:
             await asked.wait()
             asked.clear()
             if stays or _has_terminal():
-                if await _reload(exchange, read):
+                if await reload():
                     reloaded()
             else:
                 os.kill(os.getpid(), signal.SIGTERM)
@@ -59,7 +56,7 @@ def _has_terminal() -> bool:
         return False
 
 
-async def _reload(exchange: Exchange, read: Callable[[], AccessRules]) -> bool:
+async def _reload(exchange: Exchange, read: Callable[[], AccessRules], keep: Callable[[], None]) -> bool:
     try:
         rules = await asyncio.to_thread(read)
     except ConfigError as error:
@@ -72,5 +69,9 @@ async def _reload(exchange: Exchange, read: Callable[[], AccessRules]) -> bool:
         return False
     exchange.set_rules(rules)
     exchange.counters.rules_changed += 1
+    try:
+        await asyncio.to_thread(keep)
+    except (OSError, ConfigError) as error:
+        log.error("the access rules could not be kept: with a broken file, a restart brings back older ones: %s", error)
     log.warning("access rules were read again and are in force, on open connections too")
     return True

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -173,13 +174,19 @@ def test_a_broken_file_leaves_in_force_what_last_worked(program: tuple[Program, 
     assert warnings(where) == []
 
 
-def test_rules_of_a_file_of_their_own_stay_in_force_when_it_breaks(tmp_path: Path) -> None:
+@pytest.mark.parametrize("reloaded", [False, True])
+def test_rules_of_a_file_of_their_own_stay_in_force_when_it_breaks(tmp_path: Path, reloaded: bool) -> None:
     folder = tmp_path / "config"
     folder.mkdir()
     (folder / "broker.yaml").write_text("access: {rules: rules.yaml}")
-    (folder / "rules.yaml").write_text('rules: [{publish: "#", receive: "open/#"}]')
+    (folder / "rules.yaml").write_text(f'rules: [{{publish: "#", receive: "{"#" if reloaded else "open/#"}"}}]')
     with running(tmp_path, "--virtual") as (process, where):
         until((tmp_path / "printbus" / "last_working.json").exists)
+        if reloaded:
+            (folder / "rules.yaml").write_text('rules: [{publish: "#", receive: "open/#"}]')
+            (folder / "broker.yaml").write_text("access: {rules: rules.yaml}\nlimits: {inflight: 7}")
+            process.process.send_signal(signal.SIGHUP)
+            until(lambda: any("access rules were read again" in line for line in list(process.errors)))
         (folder / "rules.yaml").write_text("rules: []")
         restart(process, where)
 
@@ -192,6 +199,8 @@ def test_rules_of_a_file_of_their_own_stay_in_force_when_it_breaks(tmp_path: Pat
 
         assert "rules.yaml" in warnings(where)[0]
         assert asyncio.run(reads("open/x")) and not asyncio.run(reads("closed/x"))
+    kept = json.loads((tmp_path / "printbus" / "last_working.json").read_text())
+    assert "limits" not in kept["broker.yaml"]  # which were never in force
 
 
 @pytest.fixture(scope="module")
