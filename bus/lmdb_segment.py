@@ -12,10 +12,13 @@ import lmdb
 from .errors import Unavailable
 from .log_files import file_digest, index_path, remove_segment, segment_path, sync_directory
 from .log_index import TIME_MARK, EventIndex, load
-from .log_record import Item, Position, Room, StoredEvent, decode, pack_key
+from .log_record import DamagedRecord, Item, Position, Room, StoredEvent, decode, pack_key
 
 KNOWN_SEALED: Final = 2
 """How many sealed segments stay known to readers, with their index."""
+
+REPLAY_PAGE: Final = 500
+"""Events that are decoded at once where all are read."""
 
 T = TypeVar("T")
 
@@ -131,6 +134,22 @@ class Segment:
         env, self._mapped = self._mapped, None
         if env is not None:
             env.close()
+
+
+def replayed(path: Path, first: Position, after: Position) -> Iterator[StoredEvent]:
+    """The events of a segment behind a position; DamagedRecord where they cannot be read, FileNotFoundError."""
+    try:
+        segment = Segment(path, first, EventIndex())
+        try:
+            while events := segment.scan(after, REPLAY_PAGE, decode):
+                after = events[-1].seq
+                yield from events
+        finally:
+            segment.close()
+    except lmdb.Error as error:
+        if not path.exists():
+            raise FileNotFoundError(path) from None
+        raise DamagedRecord(str(error)) from error
 
 
 def create_segment(directory: Path, first: Position, map_bytes: int) -> Segment:

@@ -15,11 +15,12 @@ import orjson
 
 from .errors import InvalidParams, NotFound, Unavailable
 from .lmdb_log import SEGMENT_BYTES, LmdbLog
-from .lmdb_segment import Segment
+from .lmdb_segment import replayed
 from .log import Excerpt, up_to
 from .log_check import read_epoch, run_child
 from .log_files import file_digest, segment_paths, sync_directory
-from .log_index import EventIndex, load, load_head
+from .log_index import load, load_head
+from .log_pages import salvaged
 from .log_record import START, DamagedRecord, Position, StoredEvent, decode
 
 EXPORT_FORMAT: Final = "printbus-log-1"
@@ -60,14 +61,14 @@ def log_directory(data_dir: Path) -> Path:
 
 def read(data_dir: Path, wanted: Excerpt = EVERYTHING) -> Iterator[StoredEvent]:
     """The events of an excerpt, in order; NotFound without a log, Unavailable at damage."""
-    segments, after = _segments(data_dir), wanted.after
+    segments, after = _Segments(_files(data_dir)), wanted.after
     if wanted.since_time is not None:
-        after = max(after, _before(segments, wanted.since_time))
-    events = (event for event in _events(segments, after) if wanted.stream in (None, event.stream))
+        after = max(after, segments.before(wanted.since_time))
+    events = (event for event in segments.events(after) if wanted.stream in (None, event.stream))
     return islice(up_to(wanted.until_time, events), wanted.limit)
 
 
-def _segments(data_dir: Path) -> list[tuple[Position, Path]]:
+def _files(data_dir: Path) -> list[tuple[Position, Path]]:
     directory = log_directory(data_dir)
     segments = segment_paths(directory)
     if not segments:
@@ -83,8 +84,10 @@ def tail(data_dir: Path, after: Position | None = None, stream: str | None = Non
     directory = log_directory(data_dir)
     epoch = read_epoch(directory)
     position = stat(data_dir).head if after is None else after
+    segments = _Segments([])
     while True:
-        for event in _events(_segments(data_dir), position):
+        segments.renew(_files(data_dir))
+        for event in segments.events(position):
             position = event.seq
             if stream in (None, event.stream):
                 yield event
@@ -170,39 +173,73 @@ def compact(data_dir: Path, segments: int, keep: Collection[str] = ()) -> Positi
         opened.close()
 
 
-def _before(segments: list[tuple[Position, Path]], time: float) -> Position:
-    """As `EventLog.before`; a segment without an index, such as the one that is being written, is searched whole."""
-    position = START
-    for first, path in segments:
-        known = load(path)
-        if known is not None and known.latest < time:
-            position = known.last
-        elif path.exists():
-            segment = Segment(path, first, known.index if known is not None else EventIndex())
-            try:
-                position = segment.before(time)
-                if position < segment.last():
-                    break
-            finally:
-                segment.close()
-    return position
+class _Segments:
+    """The segments of a log for reading: each is looked at by a child process first, as a damaged map can kill."""
 
+    def __init__(self, found: list[tuple[Position, Path]]) -> None:
+        self._found = found
+        self._problems: dict[Path, str | None] = {}
 
-def _events(segments: list[tuple[Position, Path]], after: Position) -> Iterator[StoredEvent]:
-    for number, (first, path) in enumerate(segments):
-        if number + 1 < len(segments) and segments[number + 1][0] <= after + 1:
-            continue
-        if not path.exists():  # dropped by the writer meanwhile
-            continue
-        segment = Segment(path, first, EventIndex())
+    def renew(self, found: list[tuple[Position, Path]]) -> None:
+        """Goes on with the files that there are now; the known ones are not looked at again."""
+        self._found = found
+
+    def before(self, time: float) -> Position:
+        """As `EventLog.before`; a segment without an index, such as the one that is written, is searched whole."""
+        position = START
+        for number, (first, path) in enumerate(self._found):
+            known = load(path)
+            if known is not None and known.latest < time:
+                position = known.last
+                continue
+            position = first - 1 + (known.index.before(time) if known is not None else 0)
+            for event in self._read(number, position):
+                if event.time >= time:
+                    return position
+                position = event.seq
+            if self._problems.get(path):
+                return position
+        return position
+
+    def events(self, after: Position) -> Iterator[StoredEvent]:
+        """Events behind a position; Unavailable at damage, behind what could be verified."""
+        for number, (_, path) in enumerate(self._found):
+            if number + 1 < len(self._found) and self._found[number + 1][0] <= after + 1:
+                continue
+            yield from self._read(number, after)
+            if problem := self._problems.get(path):
+                raise Unavailable(f"{path.name} is damaged: {problem}")
+
+    def _read(self, number: int, after: Position) -> Iterator[StoredEvent]:
+        first, path = self._found[number]
         try:
-            while events := segment.scan(after, PAGE, decode):
-                after = events[-1].seq
-                yield from events
-        except (DamagedRecord, ValueError) as error:
-            raise Unavailable(f"{path.name} is damaged: {error}") from error
-        finally:
-            segment.close()
+            if path not in self._problems:
+                end = self._found[number + 1][0] if number + 1 < len(self._found) else None
+                self._problems[path] = _problem(path, first, end)
+            if self._problems[path]:
+                yield from (event for event in decode(salvaged(path.read_bytes(), first)) if event.seq > after)
+            else:
+                yield from _mapped(path, first, after)
+        except FileNotFoundError:  # dropped by the writer meanwhile
+            self._problems[path] = None
+
+
+def _problem(path: Path, first: Position, end: Position | None) -> str | None:
+    """Why a segment, which reaches up to the next one's first position `end`, must not be mapped, if so."""
+    head = load_head(path)
+    if head is not None and head.digest is not None and head.digest == file_digest(path):
+        return None
+    finding = run_child("scan", path, first)
+    if finding.problem is None and end not in (None, finding.last + 1):
+        return f"it ends at {finding.last}, the next one begins at {end}"
+    return finding.problem
+
+
+def _mapped(path: Path, first: Position, after: Position) -> Iterator[StoredEvent]:
+    try:
+        yield from replayed(path, first, after)
+    except (DamagedRecord, ValueError) as error:
+        raise Unavailable(f"{path.name} is damaged: {error}") from error
 
 
 def _imported(lines: Iterable[bytes]) -> Iterator[StoredEvent]:

@@ -3,7 +3,7 @@
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -230,6 +230,56 @@ def test_damage_ends_a_read_with_an_error(data: Path) -> None:
     path.write_bytes(path.read_bytes().replace(b'"text":"xx', b'"text":"xy'))
     with pytest.raises(BusError, match="damaged"):
         list(log_tool.read(data))
+
+
+def truncated(content: bytes) -> bytes:
+    return content[:12288]
+
+
+def empty(_: bytes) -> bytes:
+    return b""
+
+
+def short(content: bytes) -> bytes:
+    return content[:100]
+
+
+def halved(content: bytes) -> bytes:
+    return content[: len(content) // 2]
+
+
+def zeroed(content: bytes) -> bytes:
+    return content[:8192] + bytes(len(content) - 8192)
+
+
+def scrambled(content: bytes) -> bytes:
+    return content[:12288] + bytes(number * 97 % 251 for number in range(8192)) + content[20480:]
+
+
+@pytest.mark.parametrize("damage", [truncated, empty, short, halved, zeroed, scrambled])
+@pytest.mark.parametrize("number", [0, -1])
+def test_what_is_intact_before_damage_is_read_and_no_signal_gets_here(
+    data: Path, damage: Callable[[bytes], bytes], number: int
+) -> None:
+    segments = segment_paths(log_tool.log_directory(data))
+    first, path = segments[number]
+    path.write_bytes(damage(path.read_bytes()))
+    seen: list[int] = []
+    for action in (["read", "--json"], ["export"], ["stat"], ["read", "--json", "--since-time", "0"]):
+        arguments = [sys.executable, "-m", "bus", "log", *action, "--data", str(data)]
+        done = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == 1 and path.name in done.stderr and len(done.stderr.splitlines()) == 1, done
+        found = [orjson.loads(line).get("seq") for line in done.stdout.splitlines()]
+        seen = [seq for seq in found if seq is not None]
+        assert seen == list(range(1, len(seen) + 1)), action
+        assert len(seen) >= first - 1 or action == ["stat"]
+    assert len(seen) < (segments[1][0] if number == 0 else EVENTS + 1)
+
+
+def test_a_log_whose_last_segments_are_sound_is_read_behind_a_damaged_one(data: Path) -> None:
+    (_, path), (second, _), *_ = segment_paths(log_tool.log_directory(data))
+    path.write_bytes(b"")
+    assert next(log_tool.read(data, Excerpt(second - 1))).seq == second
 
 
 def test_lines_of_an_export_are_plain_json(data: Path) -> None:
