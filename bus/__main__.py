@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 USAGE_STATUS = 2  # wrong options or configuration
+MAX_DIGITS = 18  # of a number that fits into 64 bits
 
 
 class Parser(argparse.ArgumentParser):
@@ -50,8 +51,8 @@ class Version(argparse.Action):
 
 
 def _count(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"'{text}': expected a number from 0")
+    if not text.isdecimal() or len(text) > MAX_DIGITS:
+        raise argparse.ArgumentTypeError(f"'{text:.40}': expected a number from 0, of at most {MAX_DIGITS} digits")
     return int(text)
 
 

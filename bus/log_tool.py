@@ -65,7 +65,7 @@ def read(data_dir: Path, wanted: Excerpt = EVERYTHING) -> Iterator[StoredEvent]:
     if wanted.since_time is not None:
         after = max(after, segments.before(wanted.since_time))
     events = (event for event in segments.events(after) if wanted.stream in (None, event.stream))
-    return islice(up_to(wanted.until_time, events), wanted.limit)
+    return islice(up_to(wanted.until_time, events), min(wanted.limit, sys.maxsize))
 
 
 def _files(data_dir: Path) -> list[tuple[Position, Path]]:

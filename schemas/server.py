@@ -7,6 +7,7 @@ from pydantic import BeforeValidator, Field
 from .base import CHANGES, Bool, Flags, Float, Int, Method, Model, NoParams, Params, Permission, Text
 
 OWNER = "core"
+LAST = (1 << 63) - 1  # no log gets so far
 
 
 class InfoParams(Params):
@@ -100,7 +101,7 @@ Moment = Annotated[Float | None, Field(allow_inf_nan=False)]
 class EventsParams(Params):
     """Events after `since` and from `since_time` on, up to `until_time`, at most `limit`, of one stream or of all."""
 
-    since: Annotated[Int, Field(ge=0, description="A sequence number; 0 is the beginning.")] = 0
+    since: Annotated[Int, Field(ge=0, le=LAST, description="A sequence number; 0 is the beginning.")] = 0
     limit: Annotated[Int, Field(ge=1, le=5000)] = 500
     stream: str | None = Field(
         None,
@@ -203,7 +204,7 @@ class StateParams(Params):
     """Which fold, and when: after an event (`seq`), at a time (Unix seconds), or now."""
 
     fold: str
-    seq: Annotated[Int | None, Field(ge=0)] = None
+    seq: Annotated[Int | None, Field(ge=0, le=LAST)] = None
     time: Float | None = None
 
 

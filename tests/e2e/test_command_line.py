@@ -61,6 +61,7 @@ def refusal(*arguments: str) -> tuple[int, str]:
         ("config check --dat x", "printbus config check: unrecognized arguments: --dat x; did you mean --data?"),
         ("log read --sine 3", "printbus log read: unrecognized arguments: --sine 3; did you mean --since?"),
         ("log read --limit -1", "argument --limit: '-1': expected a number from 0"),
+        ("log read --since 18446744073709551615", "expected a number from 0, of at most 18 digits"),
         ("log read --since one", "argument --since: 'one': expected a number from 0"),
         ("log compact", "the following arguments are required: --segments"),
         ("agent klippy", "the following arguments are required: --broker"),
