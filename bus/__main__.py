@@ -9,6 +9,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
+from .system_users import at_home
+
 USAGE_STATUS = 2  # wrong options or configuration
 MAX_DIGITS = 18  # of a number that fits into 64 bits
 
@@ -238,7 +240,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if unknown:
         options.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     if hasattr(options, "data"):
-        options.data = options.data.expanduser().absolute()
+        try:
+            options.data = at_home(options.data)
+        except ValueError as error:
+            options.parser.error(f"argument --data: {error}")
     logging.basicConfig(
         level=logging.DEBUG if getattr(options, "verbose", False) else logging.INFO,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",

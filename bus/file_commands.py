@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import getpass
 import hashlib
 import socket
 import sys
@@ -17,6 +16,7 @@ from .courier import Cargo, Courier
 from .errors import BusError
 from .file_client import Get, Put
 from .progress import Progress
+from .system_users import user_name
 from .topics import INSTANCE
 
 FAILED, INTERRUPTED = 1, 130
@@ -84,7 +84,7 @@ def _carried(options: argparse.Namespace, cargo: Cargo, progress: Progress, what
 
 def _client_id(what: str) -> str:
     """The same one for the same transfer, so that a second attempt goes on with what the first has left."""
-    who = f"{getpass.getuser()}@{socket.gethostname()}"
+    who = f"{user_name()}@{socket.gethostname()}"
     return f"{what[:3]}-{hashlib.sha256(f'{who} {what}'.encode()).hexdigest()[:12]}"
 
 

@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import getpass
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -19,6 +18,7 @@ from .envelope import dumps
 from .errors import BusError, Unavailable
 from .framing import TERMINATOR
 from .identity import Kind
+from .system_users import user_name
 from .topics import Topics
 
 Ask = Callable[[str, dict[str, Any]], Awaitable[Any]]
@@ -108,7 +108,7 @@ async def _link(plan: Any, host: str, port: int) -> AsyncIterator[Ask]:
     up = asyncio.Event()
     session, topics = RemoteSession(url, CLIENT, connected=up.set), Topics(plan.config.instance)
     caller = Caller(session, topics, CLIENT)
-    actor = dumps({"user": None, "kind": Kind.OWNER, "transport": SHELL, "client": getpass.getuser()})
+    actor = dumps({"user": None, "kind": Kind.OWNER, "transport": SHELL, "client": user_name()})
     link = asyncio.create_task(session.run(), name="shell: link")
 
     async def ask(method: str, params: dict[str, Any]) -> Any:

@@ -11,6 +11,7 @@ import orjson
 from bus.agent import Agent, Bus, Call, Host, implements
 from bus.errors import BusError, Conflict, HostError, Refused, Unavailable
 from bus.macros import Arguments, Macros
+from bus.system_users import user_name
 from schemas import NoParams, machine, printer, services
 from schemas.machine import Virtualization
 
@@ -19,7 +20,7 @@ from .board import Board
 from .choice import choose
 from .provider import Power, Provider, States, Unreachable, Verb
 from .settings import MachineSettings
-from .sudo import Request, Sudo, user
+from .sudo import Request, Sudo
 
 log = logging.getLogger(__name__)
 
@@ -256,7 +257,7 @@ class Machine(Agent):
         access = await self._sudo.allowed() if params.check_access else None
         messages = self._sudo.messages
         return services.SudoInfo(
-            sudo_access=access, linux_user=user(), sudo_requested=bool(messages), request_messages=messages
+            sudo_access=access, linux_user=user_name(), sudo_requested=bool(messages), request_messages=messages
         )
 
     @implements(services.SUDO_PASSWORD)

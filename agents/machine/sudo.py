@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import pwd
 import shutil
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -100,14 +99,6 @@ class Sudo:
 def is_root() -> bool:
     """Whether we need no sudo."""
     return os.geteuid() == 0
-
-
-def user() -> str:
-    """The name of the user that we are."""
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return str(os.getuid())
 
 
 async def _as_root(command: tuple[str, ...], password: str | None, seconds: float) -> Ran:

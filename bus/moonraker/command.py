@@ -21,6 +21,7 @@ from ..log_files import segment_paths
 from ..log_tool import log_directory
 from ..planning import ConfigFiles, Configuration
 from ..progress import Progress, Unit
+from ..system_users import at_home
 from ..templates import SECRETS_FILE, read_secrets
 from ..vault import Vault
 from .cameras import cameras
@@ -69,7 +70,10 @@ class Plan:
 
 def run(options: argparse.Namespace) -> int:
     """Imports, or says what it would do; the exit status. Raises ConfigError and OSError."""
-    source: Path = options.source.expanduser().absolute()
+    try:
+        source = at_home(options.source)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
     try:
         with ExitStack() as stack:
             plan = _configured(options, source)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pwd
 import signal
 import socket
 import subprocess
@@ -46,6 +47,19 @@ def refusal(*arguments: str) -> tuple[int, str]:
     done = command(*arguments)
     assert not done.stdout
     return done.returncode, done.stderr.strip()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    ["log read", "users list", "log read --data ~nobody-of-that-name", "import ~nobody-of-that-name --data ."],
+)
+def test_who_has_no_home_is_told_so(arguments: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(pwd, "getpwuid", lambda uid: pwd.getpwnam(str(uid)))  # so nobody has an entry
+    status, message = refusal(*arguments.split())
+    assert status == 2 and message.endswith("there is no such home folder on this machine")
+    assert len(message.splitlines()) == 1 and not any(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
