@@ -9,46 +9,68 @@ from typing import Any
 from schemas import access
 
 from .config import ConfigError
-from .errors import BusError
+from .errors import BusError, NotFound
 from .shell import Ask, run
 
 FAILED = 1
+MOST_BYTES = 8 * access.LONGEST_PASSWORD  # that are read of a line
 
 Work = Callable[[Ask, argparse.Namespace], Awaitable[None]]
 
 
 def users(options: argparse.Namespace) -> int:
     """Lists, adds or changes users."""
-    if options.action in ("add", "password"):
-        options.secret = _password()
+    options.prompts = options.action in ("add", "password")
     return _managed(options, USERS[options.action])
 
 
 def keys(options: argparse.Namespace) -> int:
     """Lists, adds or revokes API keys."""
+    options.prompts = False
     return _managed(options, KEYS[options.action])
 
 
 def _managed(options: argparse.Namespace, work: Work) -> int:
+    own = options.data / "printbus"
+    is_new = not own.exists()
     try:
+        if is_new and options.action != "add":
+            raise NotFound(f"there is no printbus in {options.data}")
+        if options.action != "list":
+            _require_text(options.name, "the name")
+        if options.prompts:
+            options.secret = _password()
         run(options, lambda ask: work(ask, options))
     except BusError as error:
         print(f"printbus: {error}", file=sys.stderr)
         return FAILED
+    if is_new:
+        print(f"printbus: {own} is new; the program has to be started with the same --data", file=sys.stderr)
     return 0
 
 
 def _password() -> str:
     """Typed twice at a terminal, otherwise a line of standard input."""
     if not sys.stdin.isatty():
-        typed = sys.stdin.readline().rstrip("\n")
+        typed = sys.stdin.buffer.readline(MOST_BYTES).decode(errors="surrogateescape").rstrip("\r\n")
     else:
         typed = getpass.getpass("New password: ")
         if getpass.getpass("Once more: ") != typed:
             raise ConfigError("the passwords are not the same")
     if not typed:
         raise ConfigError("a password is needed: type one, or give it as a line on standard input")
+    if len(typed) > access.LONGEST_PASSWORD:
+        raise ConfigError(f"a password has at most {access.LONGEST_PASSWORD} characters")
+    _require_text(typed, "the password")
     return typed
+
+
+def _require_text(text: str, what: str) -> None:
+    """Raises ConfigError for what was typed in another encoding."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ConfigError(f"{what} is not UTF-8") from None
 
 
 async def _list_users(ask: Ask, options: argparse.Namespace) -> None:

@@ -12,7 +12,8 @@ CHANGE = Flags(changes=True, secret=True)
 
 Source = Literal["moonraker", "ldap"]
 HERE: Source = "moonraker"  # the only one there is
-Password = Annotated[str, Field(max_length=1024)]
+LONGEST_PASSWORD = 1024
+Password = Annotated[str, Field(max_length=LONGEST_PASSWORD)]
 
 
 def _listed(value: object) -> object:

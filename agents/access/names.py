@@ -4,7 +4,6 @@ from bus.errors import InvalidParams
 from bus.identity import USER_NAME
 
 PSEUDO_USERS = ("_TRUSTED_USER_", "_API_KEY_USER_")  # Moonraker's names of those who are no users
-LONGEST = 1024
 
 
 def require_user_name(name: str) -> str:

@@ -47,7 +47,7 @@ def test_somebody_who_is_locked_out_gets_in(tmp_path: Path, unix_socket: bool) -
     (tmp_path / "config").mkdir()
     settings = f"authorization: {{force_logins: true}}\nbridge: {{unix_socket: {str(unix_socket).lower()}}}"
     (tmp_path / "config" / "printer.yaml").write_text(settings)
-    made = printbus(tmp_path, "users", "add", "anna", typed="first\n")
+    made = printbus(tmp_path, "users", "add", "anna", typed="first\r\n")
     assert made[:2] == (0, "anna can log in now, as admin\n"), made
     with running(tmp_path, "--virtual") as (program, where):
         until(lambda: any(line.startswith(f"Open {where.http} on this machine.") for line in list(program.errors)))
@@ -61,6 +61,46 @@ def test_somebody_who_is_locked_out_gets_in(tmp_path: Path, unix_socket: bool) -
             assert printbus(tmp_path, "rules", "reload")[1] == "the program reads its access rules again\n"
             assert printbus(tmp_path, "users", "remove", "anna")[1] == "anna is gone\n"
             assert is_open(where.http)
+
+
+def test_a_folder_without_a_printbus_is_named_and_left_alone(tmp_path: Path) -> None:
+    typo = tmp_path / "typo"
+    for words in (
+        ("users", "list"),
+        ("users", "remove", "anna"),
+        ("users", "password", "anna"),
+        ("users", "role", "anna", "admin"),
+        ("keys", "list"),
+        ("keys", "revoke", "slicer"),
+    ):
+        assert printbus(typo, *words) == (1, "", f"printbus: there is no printbus in {typo}\n")
+        assert not typo.exists()
+    status, key, said = printbus(typo, "keys", "add", "slicer")
+    assert (status, len(key)) == (0, 33) and f"{typo / 'printbus'} is new" in said
+    assert printbus(typo, "keys", "add", "other")[2] == ""
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (b"caf\xe9\n", "the password is not UTF-8"),
+        (b"x" * 1025, "a password has at most 1024 characters"),
+        (b"x" * (2 << 20), "a password has at most 1024 characters"),
+        (b"\r\n", "a password is needed"),
+        (b"", "a password is needed"),
+    ],
+)
+def test_a_password_that_cannot_be_one_is_refused_at_once(tmp_path: Path, typed: bytes, said: str) -> None:
+    command = [sys.executable, "-m", "bus", "users", "add", "anna", "--data", str(tmp_path)]
+    done = subprocess.run(command, input=typed, capture_output=True, timeout=SECONDS, check=False)
+    assert done.returncode == 2 and done.stderr.decode().startswith(f"printbus: {said}")
+    assert len(done.stderr.splitlines()) == 1 and not (tmp_path / "printbus").exists()
+
+
+def test_a_name_in_another_encoding_is_refused(tmp_path: Path) -> None:
+    command: list[str | bytes] = [sys.executable, "-m", "bus", "keys", "add", b"caf\xe9", "--data", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, timeout=SECONDS, check=False)
+    assert (done.returncode, done.stderr) == (2, b"printbus: the name is not UTF-8\n")
 
 
 def test_keys_and_rules_where_nothing_runs(tmp_path: Path) -> None:
