@@ -18,14 +18,18 @@ from bus.accounts import Accounts
 from bus.agent import Call, Done, Settings
 from bus.audit import Audit
 from bus.authorization import Authorization
+from bus.client import RemoteMessage
 from bus.clock import SYSTEM, Clock
 from bus.directory import Directory
+from bus.downlink import Downlink
 from bus.exchange import Exchange
 from bus.fold import Folds, Snapshots
+from bus.home import Home
 from bus.host import BrokerHost, LogPublisher
 from bus.journal import Journal
 from bus.log import MemoryLog
 from bus.mqtt_settings import MqttSettings
+from bus.outbox import Passing
 from bus.ports import Port
 from bus.program import Program
 from bus.router import Router
@@ -98,6 +102,25 @@ class AccessRig:
         answered = ("access.verify", "server.connection.identify")
         for owner in {row.owner for row in METHODS.values()}:
             self.router.ports[owner] = Reached(self.router.ports.get(owner), answered)
+
+
+class FarAway:
+    """A client of a joined broker whose uplink has a role, or none."""
+
+    def __init__(self, rig: AccessRig, role: str | None) -> None:
+        home = Home(rig.exchange, rig.router, rig.topics, (), "boot", lambda *_: None, rig.directory.given)
+        self._downlink = Downlink("farm", role, home)
+        self._topic = rig.topics.private_request("desk")
+
+    async def ask(self, method: str, **params: Any) -> Any:
+        """The result, or the code of the error."""
+        answered: asyncio.Future[Passing] = asyncio.get_running_loop().create_future()
+        payload = orjson.dumps({"jsonrpc": "2.0", "method": method, "params": params, "id": 1})
+        self._downlink.received(
+            RemoteMessage(self._topic, payload, False), self._topic, answered.set_result, lambda _: False
+        )
+        answer = orjson.loads((await asyncio.wait_for(answered, 10)).payload)
+        return answer["result"] if "result" in answer else answer["error"]["code"]
 
 
 def bearer(token: str) -> dict[str, str]:

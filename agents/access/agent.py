@@ -7,7 +7,7 @@ from typing import Literal
 
 from bus import accounts, tokens
 from bus.accounts import FAILED, LOGINS, SUCCEEDED, Accounts
-from bus.agent import Agent, Bus, Call, Host, Settings, implements
+from bus.agent import Actor, Agent, Bus, Call, Host, Settings, implements
 from bus.aggregate import Aggregate, Fact
 from bus.clock import SYSTEM
 from bus.errors import BusError, Forbidden, InvalidParams, Unauthenticated
@@ -125,11 +125,17 @@ class Access(Agent):
         who = call.actor.principal
         if who.kind is not Kind.USER:
             name = PSEUDO_USERS[1 if who.kind is Kind.KEY else 0]
-            roles = list(self._known.roles(who)) if who.kind is Kind.KEY else [ADMIN]
+            roles = list(self._known.roles(who)) if who.kind is Kind.KEY else self._roles_of(call.actor)
             return access.CurrentUser(username=name, created_on=0.0, source=access.HERE, roles=roles)
         known = self._known.accounts.users[who.name or ""]
         created, roles = known["created_on"], known["roles"]
         return access.CurrentUser(username=who.name, created_on=created, source=access.HERE, roles=roles)
+
+    def _roles_of(self, actor: Actor) -> list[str]:
+        """Which roles give what somebody may who has none."""
+        if actor.may is None:
+            return [ADMIN]
+        return [role for role in self._known.role_names if self._known.permissions([role]) == actor.may]
 
     @implements(access.LIST_USERS)
     async def list_users(self, params: NoParams, call: Call) -> access.Users:
@@ -195,7 +201,7 @@ class Access(Agent):
         """Raises InvalidParams, Forbidden for a user who may do more than the caller."""
         name = params.username
         await self._require_other(name, call)
-        if not self._known.rights(user(name)) <= self._known.rights(call.actor.principal):
+        if not self._known.rights(user(name)) <= call.actor.rights(self._known):
             raise Forbidden("This user may do more than you")
         await self._set_password(name, params.password, call)
         return access.Done(username=name, action="user_password_reset")
@@ -335,7 +341,7 @@ class Access(Agent):
         unknown = [role for role in roles if role not in self._known.role_names]
         if unknown:
             raise InvalidParams(f"Unknown role '{unknown[0]}'; known: {', '.join(self._known.role_names)}")
-        if not self._known.permissions(roles) <= self._known.rights(call.actor.principal):
+        if not self._known.permissions(roles) <= call.actor.rights(self._known):
             raise Forbidden("These roles may do more than you")
 
     async def _note(self, kind: str, name: str | None, how: str, call: Call) -> None:

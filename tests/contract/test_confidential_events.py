@@ -1,37 +1,10 @@
 """What only admins read of the event log: users, keys and logins, for whoever asks and on whichever way."""
 
-import asyncio
 from pathlib import Path
-from typing import Any
 
-import orjson
-
-from bus.client import RemoteMessage
-from bus.downlink import Downlink
-from bus.home import Home
 from bus.log import NewEvent
-from bus.outbox import Passing
-from tests.access_rig import AccessRig, access_rig, bearer
+from tests.access_rig import AccessRig, FarAway, access_rig, bearer
 from tests.conftest import Run
-
-
-class FarAway:
-    """A client of a joined broker whose uplink has a role, or none."""
-
-    def __init__(self, rig: AccessRig, role: str | None) -> None:
-        home = Home(rig.exchange, rig.router, rig.topics, (), "boot", lambda *_: None, rig.directory.given)
-        self._downlink = Downlink("farm", role, home)
-        self._topic = rig.topics.private_request("desk")
-
-    async def ask(self, method: str, **params: Any) -> Any:
-        """The result, or the code of the error."""
-        answered: asyncio.Future[Passing] = asyncio.get_running_loop().create_future()
-        payload = orjson.dumps({"jsonrpc": "2.0", "method": method, "params": params, "id": 1})
-        self._downlink.received(
-            RemoteMessage(self._topic, payload, False), self._topic, answered.set_result, lambda _: False
-        )
-        answer = orjson.loads((await asyncio.wait_for(answered, 10)).payload)
-        return answer["result"] if "result" in answer else answer["error"]["code"]
 
 
 async def read(rig: AccessRig, token: str, query: str = "") -> tuple[list[int], int]:

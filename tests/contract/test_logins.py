@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from schemas.printer import KLIPPY_READY
-from tests.access_rig import STRANGER, AccessRig, access_rig, bearer
+from tests.access_rig import STRANGER, AccessRig, FarAway, access_rig, bearer
 from tests.conftest import Run
 from tests.unit.bridge.ws_client import WsClient, websocket
 
@@ -308,5 +308,19 @@ def test_logins_and_changes_are_noted_with_who_and_where_and_without_secrets(run
             known = repr(await rig.journal.read(limit=5000))
             for secret in (key, tokens["token"], tokens["refresh_token"], "argon2", "wrong-one", "hunter2"):
                 assert secret not in known
+
+    run(main())
+
+
+def test_clients_of_an_uplink_have_its_role_and_are_told_so(run: Run[None], tmp_path: Path) -> None:
+    async def main() -> None:
+        async with access_rig(tmp_path, roles={"clerk": ["read", "admin"]}) as rig:
+            for role, shown in (("operator", ["operator"]), ("clerk", ["clerk"]), ("admin", ["admin"])):
+                away = FarAway(rig, role)
+                seen = await away.ask("access.get_user")
+                assert (seen["username"], seen["roles"]) == ("_TRUSTED_USER_", shown)
+            assert (await FarAway(rig, None).ask("access.get_user"))["roles"] == ["admin"]
+            assert await FarAway(rig, "operator").ask("server.restart") == 403
+            assert (await FarAway(rig, "viewer").ask("server.connection.identify", **WHO))["connection_id"] > 0
 
     run(main())
