@@ -31,6 +31,7 @@ __all__ = [
     "Position",
     "StoredEvent",
     "excerpt",
+    "is_stream",
     "up_to",
 ]
 
@@ -43,7 +44,12 @@ PAGE: Final = 500
 COMMIT_BYTES: Final = 8 << 20
 """A transaction is closed when its records reach this size, so that a batch cannot outgrow a segment."""
 
-_STREAM = re.compile(r"[a-z0-9_-]+").fullmatch
+_STREAM = re.compile(r"[a-z0-9_-]+")
+
+
+def is_stream(name: str) -> bool:
+    """Whether a stream can have this name."""
+    return _STREAM.fullmatch(name) is not None
 
 
 @dataclass(slots=True)
@@ -205,7 +211,7 @@ def _require(append: Append, position: Position) -> None:
 
 
 def _records(append: Append, head: Position, now: float) -> tuple[list[StoredEvent], list[Item], int]:
-    if not append.events or not _STREAM(append.stream):
+    if not append.events or not is_stream(append.stream):
         raise InvalidParams("an append needs events and a stream named [a-z0-9_-]+")
     stream, append_id = append.stream, append.append_id
     events: list[StoredEvent] = []

@@ -18,7 +18,10 @@ FAILED = 1
 
 def line(event: StoredEvent) -> str:
     """An event for people: number, local time, type, who, and what."""
-    when = datetime.fromtimestamp(event.time).astimezone().isoformat(" ", "milliseconds")
+    try:
+        when = datetime.fromtimestamp(event.time).astimezone().isoformat(" ", "milliseconds")
+    except (ValueError, OverflowError, OSError):  # of a log that something else has written
+        when = str(event.time)
     actor = event.actor or {}
     who = "@".join(str(actor[part]) for part in ("user", "transport") if actor.get(part)) or "-"
     where = actor.get("client") or "-"
@@ -83,9 +86,13 @@ def _export(options: argparse.Namespace) -> int:
 def _import(options: argparse.Namespace) -> int:
     with options.file.open("rb") as lines:
         take_on_owner(options.data)
-        count = log_tool.import_(options.data, lines)
+        count = log_tool.import_(options.data, lines, warn=_warn)
     print(f"{count} events")
     return 0
+
+
+def _warn(text: str) -> None:
+    print(f"printbus: {text}", file=sys.stderr)
 
 
 def _compact(options: argparse.Namespace) -> int:

@@ -4,8 +4,9 @@ import shutil
 import sys
 import time
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
+from hashlib import sha256
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Final
@@ -16,14 +17,17 @@ import orjson
 from .errors import InvalidParams, NotFound, Unavailable
 from .lmdb_log import SEGMENT_BYTES, LmdbLog
 from .lmdb_segment import replayed
-from .log import Excerpt, up_to
+from .log import Excerpt, is_stream, up_to
 from .log_check import read_epoch, run_child
 from .log_files import file_digest, segment_paths, sync_directory
 from .log_index import load, load_head
 from .log_pages import salvaged
 from .log_record import START, DamagedRecord, Position, StoredEvent, decode
 
-EXPORT_FORMAT: Final = "printbus-log-1"
+EXPORT_FORMAT: Final = "printbus-log-2"
+ENDLESS_FORMAT: Final = "printbus-log-1"  # of exports without a last line that says what is before it
+UNKNOWN_END = "the export was made by an earlier printbus, so whether it is whole cannot be told"
+LATEST: Final = 253_370_764_800.0  # Unix seconds, at the beginning of the year 9999
 PAGE: Final = 500
 POLL_SECONDS: Final = 0.25
 EVERYTHING: Final = Excerpt(limit=sys.maxsize)
@@ -135,14 +139,30 @@ def stat(data_dir: Path) -> LogReport:
 
 
 def export(data_dir: Path) -> Iterator[bytes]:
-    """The log as JSON lines, a header and then the events: a backup, since LMDB files fit one kind of machine."""
+    """The log as JSON lines, a header, the events and an end: a backup, since LMDB files fit one kind of machine."""
     events = read(data_dir)
     header = {"format": EXPORT_FORMAT, "epoch": str(read_epoch(log_directory(data_dir)))}
-    return chain([orjson.dumps(header) + b"\n"], (orjson.dumps(event._asdict()) + b"\n" for event in events))
+    digest = sha256()
+    count = -1
+    for said in chain([header], (event._asdict() for event in events)):
+        line = orjson.dumps(said) + b"\n"
+        digest.update(line)
+        count += 1
+        yield line
+    yield orjson.dumps({"end": count, "sha256": digest.hexdigest()}) + b"\n"
 
 
-def import_(data_dir: Path, lines: Iterable[bytes], *, segment_bytes: int = SEGMENT_BYTES) -> int:
-    """Restore an export where there is no log yet, with its numbers and times and a new epoch; the number of events."""
+def import_(
+    data_dir: Path,
+    lines: Iterable[bytes],
+    *,
+    segment_bytes: int = SEGMENT_BYTES,
+    warn: Callable[[str], None] = lambda _: None,
+) -> int:
+    """Restore an export where there is no log yet, with its numbers and times and a new epoch; the number of events.
+
+    `warn` is told of an export that does not say where it ends.
+    """
     directory = log_directory(data_dir)
     if directory.exists() and segment_paths(directory):
         raise InvalidParams(f"there is an event log in {directory} already")
@@ -151,7 +171,7 @@ def import_(data_dir: Path, lines: Iterable[bytes], *, segment_bytes: int = SEGM
         shutil.rmtree(building)
     restored = LmdbLog.open(building, segment_bytes=segment_bytes, reserve_bytes=0)
     try:
-        count = restored.restore(_imported(lines))
+        count = restored.restore(_imported(lines, warn))
     finally:
         restored.close()
     _remove_empty(directory)
@@ -242,17 +262,58 @@ def _mapped(path: Path, first: Position, after: Position) -> Iterator[StoredEven
         raise Unavailable(f"{path.name} is damaged: {error}") from error
 
 
-def _imported(lines: Iterable[bytes]) -> Iterator[StoredEvent]:
+def _imported(lines: Iterable[bytes], warn: Callable[[str], None]) -> Iterator[StoredEvent]:
     rest = iter(lines)
     try:
-        header: Any = orjson.loads(next(rest, b"null"))
-        if not isinstance(header, dict) or header.get("format") != EXPORT_FORMAT:
+        first = next(rest, b"null")
+        header: Any = orjson.loads(first)
+        format = header.get("format") if isinstance(header, dict) else None
+        if format == ENDLESS_FORMAT:
+            yield from (_event(orjson.loads(line)) for line in rest)
+            warn(UNKNOWN_END)
+        elif format == EXPORT_FORMAT:
+            yield from _up_to_its_end(first, rest)
+        else:
             raise InvalidParams(f"not an export of an event log (its first line names the format {EXPORT_FORMAT})")
-        for line in rest:
-            fields: Any = orjson.loads(line)
-            yield StoredEvent(**{**fields, "append_id": UUID(fields["append_id"])})
     except (ValueError, TypeError, KeyError) as error:
         raise InvalidParams(f"the export is damaged: {error}") from error
+
+
+def _up_to_its_end(header: bytes, lines: Iterator[bytes]) -> Iterator[StoredEvent]:
+    """The events of an export; ValueError where it is not whole, or not what was written."""
+    digest, count = sha256(), 0
+    line = header
+    for following in lines:
+        digest.update(line.rstrip(b"\n") + b"\n")
+        line = following
+        said: Any = orjson.loads(line)
+        if isinstance(said, dict) and "end" in said:
+            break
+        yield _event(said)
+        count += 1
+    else:
+        raise ValueError("its end is missing")
+    if said != {"end": count, "sha256": digest.hexdigest()}:
+        raise ValueError("it is not what was written")
+    if next(lines, None) is not None:
+        raise ValueError("there is something behind its end")
+
+
+def _event(fields: Any) -> StoredEvent:
+    """An event of an export; raises ValueError, TypeError or KeyError for anything else."""
+    event = StoredEvent(**{**fields, "append_id": UUID(str(fields["append_id"]))})
+    fit = {
+        "seq": type(event.seq) is int and event.seq > START,
+        "time": type(event.time) in (int, float) and 0 <= event.time < LATEST,
+        "stream": isinstance(event.stream, str) and is_stream(event.stream),
+        "type": isinstance(event.type, str),
+        "actor": event.actor is None or isinstance(event.actor, dict),
+        "data": isinstance(event.data, dict),
+    }
+    for name, is_right in fit.items():
+        if not is_right:
+            raise ValueError(f"no event has '{name}': {fields[name]!r:.80}")
+    return event
 
 
 def _remove_empty(directory: Path) -> None:
