@@ -1,10 +1,10 @@
 """The section `authorization` of printer.yaml: whom to trust, when to insist on a login, and own roles."""
 
 import re
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from .identity import ROLES
 from .mandate import Permissions
@@ -13,10 +13,22 @@ HOST_NAME = re.compile(r"(?=.{1,253}$)(?!.*\.\d+$)(?!\d+$)([A-Za-z0-9_]([A-Za-z0
 ROLE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}")
 
 
-def _host(name: str) -> str:
-    if not HOST_NAME.fullmatch(name):
-        raise ValueError("expected an address, a range such as 192.168.1.0/24, or a host name")
-    return name.lower().rstrip(".")
+def _client(given: object) -> object:
+    """An address, a range or a name of clients; ValueError for a text that is none."""
+    if isinstance(given, IPv4Network | IPv6Network):
+        return given
+    text = given if isinstance(given, str) else ""
+    try:
+        return ip_network(text)
+    except ValueError:
+        pass
+    if HOST_NAME.fullmatch(text):
+        return text.lower().rstrip(".")
+    try:
+        whole = ip_network(text, strict=False)
+    except ValueError:
+        raise ValueError("expected an address, a range such as 192.168.1.0/24, or a host name") from None
+    raise ValueError(f"host bits are set: the range is {whole}, the address alone {text.partition('/')[0]}")
 
 
 def _role(name: str) -> str:
@@ -27,7 +39,7 @@ def _role(name: str) -> str:
     return name
 
 
-HostName = Annotated[str, AfterValidator(_host)]
+Client = Annotated[IPv4Network | IPv6Network | str, BeforeValidator(_client)]
 RoleName = Annotated[str, AfterValidator(_role)]
 
 
@@ -36,7 +48,7 @@ class Authorization(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    trusted_clients: tuple[IPv4Network | IPv6Network | HostName, ...] = Field(
+    trusted_clients: tuple[Client, ...] = Field(
         (), description="Addresses, ranges and host names with full rights, besides this machine."
     )
     force_logins: bool = Field(False, description="Once there is a user, addresses are not trusted any more.")

@@ -20,7 +20,11 @@ from bus.vault import Vault
 from tests.conftest import Run
 
 BROKEN = {
-    "authorization: {trusted_clients: [10.0.0.0/33]}": "'authorization.trusted_clients.0",
+    "authorization: {trusted_clients: [10.0.0.0/33]}": "'authorization.trusted_clients.0': expected an address",
+    "authorization: {trusted_clients: [a, 192.168.1.1/24]}": "'authorization.trusted_clients.1': host bits are set",
+    "authorization: {trusted_clients: [192.168.1.9/24]}": "the range is 192.168.1.0/24, the address alone 192.168.1.9",
+    "authorization: {trusted_clients: ['fe80::1/64']}": "the range is fe80::/64, the address alone fe80::1",
+    "authorization: {trusted_clients: [10]}": "'authorization.trusted_clients.0': expected an address",
     "authorization: {trusted_clients: 0.0.0.0/0}": "'authorization.trusted_clients': input should be a valid tuple",
     "authorization: {trusted_clients: ['*']}": "expected an address, a range such as 192.168.1.0/24, or a host name",
     "authorization: {trusted_clients: [192.168.1.1.1]}": "'authorization.trusted_clients.0",
@@ -45,7 +49,7 @@ def test_a_broken_configuration_ends_the_start(tmp_path: Path, content: str) -> 
     (tmp_path / "config" / "printer.yaml").write_text(content)
     with pytest.raises(ConfigError) as refused:
         planned(build_parser().parse_args(["up", "--data", str(tmp_path)]), local=True)
-    assert BROKEN[content] in str(refused.value)
+    assert BROKEN[content] in str(refused.value) and len(str(refused.value).splitlines()) == 1
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"a": 1}', "\0\0", '{"a": "plain:' + "0" * 32 + '"'])
@@ -95,6 +99,15 @@ def test_secrets_are_on_disk_for_the_owner_alone_and_forgotten_when_nobody_has_t
         assert again.get(second) == "two"
 
     run(main())
+
+
+def test_trusted_clients_are_kept_as_what_they_are() -> None:
+    given = ["10.0.0.0/8", "10.0.0.7", "fe80::/10", "Panel.lan.", "a_b", "192.168.1.0/255.255.255.0"]
+    settings = Authorization.model_validate({"trusted_clients": given})
+    kept = ["10.0.0.0/8", "10.0.0.7/32", "fe80::/10", "panel.lan", "a_b", "192.168.1.0/24"]
+    assert [str(client) for client in settings.trusted_clients] == kept
+    assert settings.model_dump(mode="json")["trusted_clients"] == kept
+    assert Authorization.model_validate(settings.model_dump()) == settings
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1", "10.1.2.3", "fe80::1%eth0"])
