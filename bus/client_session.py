@@ -136,7 +136,7 @@ class ClientSession:
             queue.append((message, qos, head, position))
             self._queued_bytes += size
             return True
-        if self.link is None:
+        if self.link is None or not self.clean:  # who comes back to a full line could never catch up otherwise
             self._counters.queue_dropped += 1
         else:
             self._counters.slow_readers_cut += 1

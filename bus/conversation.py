@@ -69,7 +69,8 @@ class Conversation:
         if qos == 2 and not session.receive(packet_id):
             since = ALWAYS
         elif route is not None:
-            self._exchange.forward(route, self._identity, payload, qos, bool(first & 1), bool(first & 8))
+            retain, dup = bool(first & 1), bool(first & 8)
+            self._exchange.forward(route, self._identity, payload, qos, retain, dup, packet_id)
         self._link.send_stored(since, packets.acknowledge(packets.PUBREC if qos == 2 else packets.PUBACK, packet_id))
 
     def _on_pubrec(self, body: bytes) -> None:

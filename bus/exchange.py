@@ -85,19 +85,29 @@ class Exchange:
         return bool(route.targets or route.links or route.grants)
 
     def publish(
-        self, sender: Identity, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False, dup: bool = False
+        self,
+        sender: Identity,
+        topic: str,
+        payload: bytes,
+        *,
+        qos: int = 0,
+        retain: bool = False,
+        dup: bool = False,
+        packet_id: int = 0,
     ) -> bool:
         """Deliver to all subscribers; False when the rules refuse it, ValueError for a malformed topic."""
         if len(payload) > LARGEST_PAYLOAD:
             raise ValueError(f"a payload of {len(payload)} bytes")
         route = self._routes.get(topic) or self._add_route(topic)
-        return self.forward(route, sender, payload, qos, retain, dup)
+        return self.forward(route, sender, payload, qos, retain, dup, packet_id)
 
     def route_of(self, name: bytes) -> Route | None:
         """The route of a topic as it stands in a packet; None when it is over a limit. Raises ProtocolError."""
         return self._routes_by_name.get(name) or self._add_named_route(name)
 
-    def forward(self, route: Route, sender: Identity, payload: bytes, qos: int, retain: bool, dup: bool) -> bool:
+    def forward(
+        self, route: Route, sender: Identity, payload: bytes, qos: int, retain: bool, dup: bool, packet_id: int = 0
+    ) -> bool:
         """Deliver one publication along its route; False when the rules refuse it."""
         if not self._ready(route, sender):
             return False
@@ -105,7 +115,7 @@ class Exchange:
             self._retain(route.topic, payload, qos, sender)
         self.counters.publishes += 1
         if route.targets or (qos and route.grants):
-            message = Message(route.topic, payload, qos, False, dup, sender)
+            message = Message(route.topic, payload, qos, False, dup, sender, packet_id)
             for target in route.targets:
                 target.session.deliver(target.handler, message)
             if qos and route.grants:

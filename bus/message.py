@@ -19,14 +19,18 @@ class MessageRecord:
 class Message:
     """One publication; `retain` is true only when the retained store replays it to a new subscription."""
 
-    __slots__ = ("dup", "payload", "qos", "queues", "record", "retain", "sender", "size", "topic")
+    __slots__ = ("dup", "packet_id", "payload", "qos", "queues", "record", "retain", "sender", "size", "topic")
 
-    def __init__(self, topic: str, payload: bytes, qos: int, retain: bool, dup: bool, sender: Identity) -> None:
+    def __init__(
+        self, topic: str, payload: bytes, qos: int, retain: bool, dup: bool, sender: Identity, packet_id: int = 0
+    ) -> None:
         self.topic = topic
         self.payload = payload
         self.qos = qos
         self.retain = retain
         self.dup = dup
+        self.packet_id = packet_id
+        """The sender's, 0 where it has none."""
         self.sender = sender
         self.size = len(topic) + len(payload) + ENTRY_OVERHEAD
         """What a place in a queue counts for."""

@@ -2,7 +2,7 @@
 
 import re
 from collections import OrderedDict
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 from zlib import crc32
 
@@ -12,6 +12,7 @@ from .calls import CallFailed
 from .envelope import dumps, failure, result
 from .errors import Conflict, Duplicate
 from .log import StoredEvent
+from .message import Message
 
 REMEMBERED = 4096  # requests; the oldest is forgotten first
 ANSWER_BYTES = 65_536  # a longer answer is not kept
@@ -28,17 +29,17 @@ class Once:
         self._seen: OrderedDict[Hashable, None] = OrderedDict()
         self._answers: OrderedDict[Claim, bytes | None] = OrderedDict()
 
-    def delivery(self, client: str, payload: bytes, *, again: bool) -> bool:
-        """Whether a message of QoS 1 or 2 is to be run; `again` is its DUP flag."""
-        fresh = self._remember((client, hash(payload), len(payload)))
-        return fresh or not again
+    def delivery(self, client: str, message: Message) -> bool:
+        """Whether a message of QoS 1 or 2 is to be run: one that says it may be a repeat is one if its packet was here.
 
-    def timestamp(self, client: str, params: dict[str, Any], payload: bytes) -> Key | None:
-        """Takes `mqtt_timestamp` out of the params; raises Duplicate if the same request had it before."""
-        stamp = params.pop("mqtt_timestamp", None)
-        if stamp is None:
-            return None
-        key = {"client": client, "stamp": str(stamp), "digest": crc32(payload)}
+        That its content was here is not enough: buttons send the same again and again.
+        """
+        fresh = self._remember((client, message.packet_id, message.topic, hash(message.payload), len(message.payload)))
+        return fresh or not message.dup
+
+    def timestamp(self, client: str, stamp: object, asked: Sequence[object]) -> Key:
+        """The key of a request with an `mqtt_timestamp`; raises Duplicate if the same request had it before."""
+        key = {"client": client, "stamp": str(stamp), "digest": _digest(asked)}
         if not self._remember(tuple(key.values())):
             raise Duplicate("Duplicate request: this mqtt_timestamp was already accepted")
         return key
@@ -50,13 +51,9 @@ class Once:
 
         A repeat asks for the same: some clients have one UUID for all that they ask for. Secret params are left out.
         """
-        try:
-            digest = crc32(dumps([name, params])) if UUID.fullmatch(request_id) else None
-        except JSONEncodeError:  # nested deeper than any method takes
-            digest = None
-        if digest is None:
+        if not UUID.fullmatch(request_id):
             return None, False, None
-        key = {"client": client, "id": request_id[1:-1].decode(), "digest": digest}
+        key = {"client": client, "id": request_id[1:-1].decode(), "digest": _digest([name, params])}
         claim = _claim(key)
         if claim in self._answers:
             return None, True, self._answers[claim]
@@ -95,6 +92,14 @@ class Once:
         if len(self._seen) > REMEMBERED:
             self._seen.popitem(last=False)
         return True
+
+
+def _digest(asked: Sequence[object]) -> int:
+    """Of what is asked for; 0 where that is nested deeper than any method takes."""
+    try:
+        return crc32(dumps(asked))
+    except JSONEncodeError:
+        return 0
 
 
 def _claim(key: Mapping[str, Any]) -> Claim:

@@ -160,6 +160,8 @@ class Router:
         name = self._names.get(path) or path.replace("/", ".")
         if len(message.payload) > MAX_REQUEST:
             return origin.send(failure(too_large(), NULL))
+        if self._is_repeat(message, origin):
+            return
         try:
             request = loads(message.payload) if message.payload else {}
             if not isinstance(request, dict):
@@ -188,12 +190,16 @@ class Router:
 
     # -- requests
 
+    def _is_repeat(self, message: Message, origin: Origin) -> bool:
+        """Whether a message was here before; a second stop does no harm, and a lost one would."""
+        return bool(message.qos) and not self._flow.once.delivery(origin.client, message) and not self.urgent(message)
+
     def _receive(self, message: Message, origin: Origin | None) -> None:
         if message.retain or origin is None:  # a retained command would run again at every reconnect
             return
         if len(message.payload) > MAX_REQUEST:
             return origin.send(failure(too_large(), NULL))
-        if message.qos and not self._flow.once.delivery(origin.client, message.payload, again=message.dup):
+        if self._is_repeat(message, origin):
             return
         try:
             request = loads(message.payload)
@@ -220,10 +226,11 @@ class Router:
     ) -> None:
         self._alertness.request()
         try:
-            stamp = None
-            if message.sender.role is not Role.BRIDGE:
-                stamp = self._flow.once.timestamp(origin.client, params, message.payload)
+            given = None if message.sender.role is Role.BRIDGE else params.pop("mqtt_timestamp", None)
             call, port = self._accept(name, params, origin)
+            stamp = None
+            if given is not None:
+                stamp = self._flow.once.timestamp(origin.client, given, [name, params, request_id.decode()])
             if call.method.flags.changes and not call.method.flags.urgent:  # a second stop does no harm
                 secret = call.method.flags.secret
                 key, repeated, first = self._flow.once.claim(

@@ -500,6 +500,49 @@ def test_an_answer_over_the_packet_limit_is_an_error_that_names_the_way_round(ru
     run(scenario())
 
 
+def test_a_message_is_a_repeat_by_its_packet_and_topic_and_never_a_stop(run: Run[None]) -> None:
+    async def scenario() -> None:
+        async with lab() as rig:
+            desk, shared = rig.client("desk"), "test/moonraker/api/request/desk"
+            desk.listen("test/reply/desk")
+
+            async def sent(topic: str, message: dict[str, Any], packet_id: int, *, dup: bool) -> None:
+                payload = orjson.dumps(message)
+                rig.exchange.publish(desk.session.identity, topic, payload, qos=1, dup=dup, packet_id=packet_id)
+                await asyncio.sleep(0)
+
+            change = {"jsonrpc": "2.0", "method": "lab.change", "params": {"text": "a"}, "id": 1}
+            stop = {"jsonrpc": "2.0", "method": "printer.emergency_stop", "id": 1}
+            for packet_id, dup in ((1, False), (1, True), (2, True), (1, False), (2, True)):
+                await sent(shared, change, packet_id, dup=dup)
+            for dup in (False, True):
+                await sent(shared, stop, 7, dup=dup)
+                await sent("test/rpc/desk/printer/emergency_stop", {"id": 1}, 8, dup=dup)
+                await sent("test/rpc/desk/lab/change", {"params": {"text": "b"}}, 9, dup=dup)
+                await sent("test/rpc/desk/lab/heat", {}, 10, dup=dup)
+                await sent("test/rpc/desk/lab/refuse", {}, 10, dup=dup)
+            await desk.ask("lab.echo", {"text": "x"})
+            assert sorted(Lab.done) == ["a"] * 3 + ["b"] + ["stop"] * 4
+
+    run(scenario())
+
+
+def test_requests_of_a_batch_may_have_one_timestamp(run: Run[None]) -> None:
+    async def scenario() -> None:
+        async with lab() as rig:
+            desk = rig.client("desk")
+            batch = [
+                {"jsonrpc": "2.0", "method": "lab.change", "params": {"text": text, "mqtt_timestamp": 5}, "id": number}
+                for number, text in enumerate(("a", "b", "b"))
+            ]
+            for outcome in ("result", "error"):
+                desk.send("test/moonraker/api/request/desk", batch)
+                assert [outcome in answer for answer in await desk.next()] == [True] * 3
+            assert Lab.done == ["a", "b", "b"]
+
+    run(scenario())
+
+
 def test_a_redelivered_message_runs_once(run: Run[None]) -> None:
     async def scenario() -> None:
         async with lab() as rig:
