@@ -63,6 +63,33 @@ def test_unacknowledged_messages_are_repeated_with_dup_after_reconnect() -> None
     play(scenario())
 
 
+def test_session_that_comes_back_to_a_full_line_catches_up_while_others_go_on() -> None:
+    async def scenario() -> None:
+        async with running(limits=Limits(inflight=3, offline_messages=5)) as broker:
+            client = await broker.client("phone", clean=False)
+            await client.subscribe(("t", 1))
+            local = broker.local().session
+            for number in range(3):
+                local.publish("t", b"%d" % number, qos=1)
+                await client.published()  # and never acknowledged
+            await client.drop()
+            await until(lambda: broker.exchange.sessions.connected == 0)
+            for number in range(3, 10):
+                local.publish("t", b"%d" % number, qos=1)
+            again = await broker.client("phone", clean=False)
+            local.publish("t", b"dropped", qos=1)
+            for number in range(8):
+                got = await again.published()
+                assert got.payload == b"%d" % number
+                again.send(packet(0x40, got.packet_id.to_bytes(2, "big")))
+            await again.ping()
+            local.publish("t", b"caught up", qos=1)
+            assert (await again.published()).payload == b"caught up"
+            assert broker.exchange.counters.slow_readers_cut == 0
+
+    play(scenario())
+
+
 def test_nothing_is_repeated_or_dropped_while_the_connection_stands() -> None:
     async def scenario() -> None:
         async with running(limits=Limits(inflight=2)) as broker:
