@@ -25,7 +25,7 @@ class Words(Params):
 
 
 ECHO = Method("lab.echo", Words, str, "lab", Permission.READ)
-SLOW = Method("lab.slow", NoParams, str, "lab", Permission.READ, deadline=0.1)
+SLOW = Method("lab.slow", NoParams, str, "lab", Permission.READ, deadline=0.5)
 CHANGE = Method("lab.change", Words, str, "lab", Permission.CONTROL, flags=Flags(changes=True))
 HEAT = Method("lab.heat", NoParams, str, "lab", Permission.CONTROL, deadline=None, flags=Flags(changes=True))
 STOP = Method(
