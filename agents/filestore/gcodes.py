@@ -277,8 +277,8 @@ def thumbnails(location: Location, known: Known) -> list[Known]:
 
 
 def final(target: Location) -> Location:
-    """Where an upload really ends: an archive becomes the gcode that is in it."""
-    if target.root.name == files.GCODES and target.name.lower().endswith(UFP):
+    """Where an upload really ends: an archive becomes the gcode that is in it, but for a hidden one."""
+    if is_gcode(target) and target.name.lower().endswith(UFP):
         return target.parent.child(gcode_name(target.name))
     return target
 

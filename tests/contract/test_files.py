@@ -99,6 +99,14 @@ def test_fields_may_come_behind_the_file(where: Addresses) -> None:
     assert (where.data / "config" / "deep" / "behind.cfg").read_bytes() == b"# x\n"
 
 
+@pytest.mark.parametrize(("name", "path"), [("h.ufp", ".hid"), (".h.ufp", "")])
+def test_a_hidden_archive_stays_what_it_is(where: Addresses, name: str, path: str) -> None:
+    answer = upload(where, name, b"PK of an archive", path=path)
+    assert answer.status == 201
+    assert answer.json["item"]["path"] == f"{path}/{name}".lstrip("/")
+    assert (where.data / "gcodes" / path / name).exists()
+
+
 def test_a_checksum_is_checked(where: Addresses) -> None:
     content = b"G28\n" * 100_000
     right = sha256(content).hexdigest()
