@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from email.message import Message
-from email.utils import collapse_rfc2231_value
 from typing import TYPE_CHECKING
 
 from python_multipart.exceptions import FormParserError
@@ -12,6 +11,7 @@ from bus.errors import InvalidParams, TooLarge
 
 MAX_FIELD = 64 << 10  # bytes of one field
 MAX_FIELDS = 100
+CHARSETS = ("utf-8", "iso-8859-1")  # of names
 NO_FORM = "The body is not a multipart form"
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class Form:
         """The name of a file; `filename*` says it better than `filename`, where .NET puts an encoded word."""
         said = self._headers.get_params([], "content-disposition")
         encoded = [value for name, value in said if name == "filename" and isinstance(value, tuple)]
-        return collapse_rfc2231_value(encoded[0]) if encoded else self._headers.get_filename()
+        return _decoded(*encoded[0]) if encoded else self._headers.get_filename()
 
     def _on_data(self, data: bytes, start: int, end: int) -> None:
         if self._in_file:
@@ -107,6 +107,16 @@ class Form:
 
     def _on_end(self) -> None:
         self.complete = True
+
+
+def _decoded(charset: str | None, _language: str | None, value: str) -> str:
+    """The value of an extended parameter, of which a byte each is a character; raises InvalidParams."""
+    try:
+        if (charset or "utf-8").lower() not in CHARSETS:
+            raise InvalidParams("The name of a file is in UTF-8")
+        return value.encode("latin-1").decode(charset or "utf-8")
+    except UnicodeError:
+        raise InvalidParams("The name of a file is not in the character set that it names") from None
 
 
 def _boundary(content_type: bytes) -> bytes:

@@ -107,6 +107,28 @@ def test_a_hidden_archive_stays_what_it_is(where: Addresses, name: str, path: st
     assert (where.data / "gcodes" / path / name).exists()
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "idna''%ff%fe.gcode",
+        "a%00b''a.gcode",
+        "unicode_escape''%5Cud800.gcode",
+        "utf-16''a.gcode",
+        "utf-8''%ff.gcode",
+        "utf-8''%ed%a0%80.gcode",
+        "utf-8''€.gcode",
+    ],
+)
+def test_a_name_in_no_character_set_of_names_is_refused(where: Addresses, name: str) -> None:
+    assert post(where, form(file_part("a.gcode", b"G28\n", extra=f"; filename*={name}"))).status == 400
+
+
+@pytest.mark.parametrize("name", ["UTF-8''f%c3%bcnf.gcode", "iso-8859-1'de'f%fcnf.gcode", "''f%c3%bcnf.gcode"])
+def test_a_name_may_say_its_character_set(where: Addresses, name: str) -> None:
+    answer = post(where, form(file_part("a.gcode", b"G28\n", extra=f"; filename*={name}")))
+    assert (answer.status, answer.json["item"]["path"]) == (201, "fünf.gcode")
+
+
 def test_a_checksum_is_checked(where: Addresses) -> None:
     content = b"G28\n" * 100_000
     right = sha256(content).hexdigest()
