@@ -128,11 +128,13 @@ class Gcodes:
         or Internal.
         """
         output = temporary_name() if objects or target.name.lower().endswith(UFP) else None
-        replaced = self._store.files.get(final(target).path, {})
-        folder = await self._disk.run(_folder, target, _archived(target.name, replaced))
+        old = _archived(target.name, self._store.files.get(final(target).path, {}))
+        folder = await self._disk.run(_folder, target)
         try:
-            job = Job(upload.file, folder, target.name, output, objects)
+            job = Job(upload.file, folder, target.name, output, objects, replaces=bool(old))
             scan = await self._scanner.scan(job)
+            new = _thumbnails(scan.metadata.model_dump(exclude_unset=True))
+            await self._disk.run(_unlink_thumbnails, target, [path for path in old if path not in new])
             if scan.rewritten and output is not None:
                 await self._disk.run(upload.become, folder, output)
             return scan.metadata
@@ -142,6 +144,7 @@ class Gcodes:
             log.warning("%s was not scanned: %s", target.path, error)
             if final(target) != target:
                 raise _unscanned("The archive could not be unpacked", error) from None
+            await self._disk.run(_unlink_thumbnails, target, old)
             return None
         finally:
             await self._disk.run(os.close, folder)
@@ -301,12 +304,10 @@ def _archived(name: str, known: Known) -> list[str]:
     return [path for path in _thumbnails(known) if posixpath.basename(path) == f"{PurePosixPath(name).stem}.png"]
 
 
-def _folder(target: Location, without: list[str]) -> int:
-    """The folder of a file, where pictures of it are deleted."""
+def _folder(target: Location) -> int:
+    """The folder of a file."""
     with explained(InvalidParams, "The folder"):
-        folder = open_beneath(target.root.handle, target.parent.path)
-    _unlink_thumbnails(target, without)
-    return folder
+        return open_beneath(target.root.handle, target.parent.path)
 
 
 def _opened(roots: Roots, location: Location) -> tuple[int, int, bool]:

@@ -34,6 +34,7 @@ class Order:
     output: str | None = None
     objects: bool = False
     pictures: bool = True
+    replaces: bool = False
 
 
 def scan(order: Order, progress: Progress) -> tuple[dict[str, object], bool]:
@@ -105,7 +106,8 @@ def _save_pictures(order: Order, name: str, read: Excerpt, slicer: object) -> li
         return []
     found = thumbnails.with_small(thumbnails.pictures(read.pictures))
     if not found:
-        beside = _archived(order) or (thumbnails.kept(order.folder, name) if slicer == CURA else None)
+        own = slicer == CURA and not order.replaces
+        beside = _archived(order) or (thumbnails.kept(order.folder, name) if own else None)
         found = thumbnails.beside(beside) if beside else []
     if not found:
         thumbnails.forget(order.folder, name, [])

@@ -45,7 +45,7 @@ class Job:
     `name` is what the file is or will be called in `folder`; one that ends in .ufp is an archive to unpack. Contents
     that have to be rewritten go to a new file `output` of the folder (called `output` and .part until it is whole);
     None: they are left as they are. `objects`: definitions of objects are added where they are missing. `pictures`:
-    thumbnails are kept in the folder.
+    thumbnails are kept in the folder. `replaces`: a picture of an archive that is there already is another file's.
     """
 
     file: int
@@ -54,6 +54,7 @@ class Job:
     output: str | None = None
     objects: bool = False
     pictures: bool = True
+    replaces: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +199,7 @@ class _Worker:
 
     def send(self, job: Job) -> None:
         """Sends it a file; raises OSError."""
-        order = {"name": job.name, "output": job.output, "objects": job.objects, "pictures": job.pictures}
+        order = {name: getattr(job, name) for name in ("name", "output", "objects", "pictures", "replaces")}
         socket.send_fds(self._channel, [json.dumps(order).encode()], [job.file, job.folder])
 
     async def receive(self) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from agents.filestore.metadata.scanner import MAX_WAITING
 from agents.filestore.notices import Notices
 from agents.filestore.roots import Location, Roots
 from agents.filestore.transfer import Upload
-from bus.errors import BusError, Internal, Unavailable
+from bus.errors import BusError, Internal, Unavailable, Unprocessable
 from schemas.gcode_metadata import GcodeMetadata
 from tests.agent_bus import ALICE, RecordingBus
 from tests.conftest import Run
@@ -195,3 +195,14 @@ def test_the_picture_of_an_archive_goes_with_it(tmp_path: Path, run: Run[None], 
 
     run(scenario())
     assert not list(tmp_path.rglob("*.png"))
+
+
+def test_a_broken_archive_leaves_the_picture_of_the_one_before(tmp_path: Path, run: Run[None]) -> None:
+    async def scenario() -> None:
+        async with serving(tmp_path) as place:
+            await place.upload("part.ufp", ufp(thumbnail=picture(100, 100)))
+            with pytest.raises(Unprocessable):
+                await place.upload("part.ufp", ufp()[:-30])
+
+    run(scenario())
+    assert {each.name for each in tmp_path.rglob("*.png")} == {"part.png", "part-32x32.png"}
