@@ -370,6 +370,7 @@ class FileStore(Agent):
             await incoming.complete(params.size)
             await self._disk.run(incoming.upload.finish, params.checksum or incoming.asked.checksum)
             await self._disk.run(prepare_folder, folder, target)
+            await self._library.require_replaceable(target)  # before its pictures are replaced
             metadata = await self._prepared(incoming.upload, named)
             change = self._library.place(incoming.upload, target)
             answer = await self._answer(call, change, metadata) | {"action": "create_file"}  # as Moonraker has it

@@ -119,6 +119,11 @@ class Library:
         finally:
             await self._disk.run(made.close)
 
+    async def require_replaceable(self, target: Location) -> None:
+        """Raises Forbidden where a file is the loaded one."""
+        async with self._changing:
+            await self._require_idle(target)
+
     async def place(self, upload: Upload, target: Location) -> Done:
         """Makes what was uploaded a file, in a folder that exists; raises Forbidden where that is the loaded one."""
         async with self._changing:

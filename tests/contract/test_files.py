@@ -21,6 +21,7 @@ from tests.e2e.test_print import Socket, get, until
 from tests.file_client import download, field, file_part, form, post, request, upload
 from tests.mqtt_wire import WireClient
 from tests.program import Addresses, running
+from tests.unit.agents.filestore.metadata.pictures import block, picture
 
 CHANGED = "notify_filelist_changed"
 Json = dict[str, Any]
@@ -327,7 +328,8 @@ def test_a_folder_from_outside_is_announced_as_one(where: Addresses, socket: Soc
 
 
 def test_the_printed_file_stays_as_it_is(where: Addresses, socket: Socket) -> None:
-    upload(where, "long.gcode", b"G4 P300\n" * 100, path="job", print="true")
+    thumbs, gcode = where.data / "gcodes" / "job" / ".thumbs", block(picture(48, 48), "48x48").encode()
+    upload(where, "long.gcode", gcode + b"\nG4 P300\n" * 100, path="job", print="true")
     until(lambda: printing(where) == "job/long.gcode")
     for verb, path in (
         ("DELETE", "/server/files/gcodes/job/long.gcode"),
@@ -337,7 +339,10 @@ def test_the_printed_file_stays_as_it_is(where: Addresses, socket: Socket) -> No
         ("POST", "/server/files/copy?source=gcodes/demo.gcode&dest=gcodes/job/long.gcode"),
     ):
         assert request(where, verb, path).status == 403, path
-    assert upload(where, "long.gcode", path="job").status == 403
+    pictures = {path.name: path.read_bytes() for path in thumbs.iterdir()}
+    other = block(picture(64, 64), "64x64").encode()
+    assert upload(where, "long.gcode", other + b"\nG28\n", path="job").status == 403
+    assert len(pictures) == 2 and {path.name: path.read_bytes() for path in thumbs.iterdir()} == pictures
     copied = request(where, "POST", "/server/files/copy?source=gcodes/job&dest=gcodes/copied")
     assert copied.status == 200
     get(where, "/printer/print/cancel", post=True)
