@@ -77,14 +77,14 @@ class Library:
             except BaseException:
                 await self._look_again(location)
                 raise
-            return await self._done("delete_dir", location)
+            return await self._deleted("delete_dir", location)
 
     async def delete_file(self, location: Location) -> Done:
         """Deletes a file; raises Forbidden where it is the loaded one."""
         async with self._changing:
             await self._require_idle(location)
             await self._disk.run(changes.delete_file, self.roots, location)
-            return await self._done("delete_file", location)
+            return await self._deleted("delete_file", location)
 
     async def move(self, source: Location, dest: Location) -> Done:
         """Moves or renames; raises Forbidden where that would touch the loaded file."""
@@ -213,12 +213,16 @@ class Library:
     async def _done(self, action: str, location: Location, source: Location | None = None) -> Done:
         return self._seen(action, await self._disk.run(observe, self.roots, location), source)
 
+    async def _deleted(self, action: str, location: Location) -> Done:
+        self._gone(await self._disk.run(observe, self.roots, location))
+        return Done(action, location, None, self._notices.reserve(action, location, None, ours=True))
+
     def _written(self, target: Location) -> str:
         """What it is called that a file gets its content."""
         return "modify_file" if isinstance(self.index.find(target), File) else "create_file"
 
     def _gone(self, seen: Seen) -> None:
-        """Something has been moved away; what is there by now is news to come."""
+        """Something has been moved away or deleted; what is there by now is news to come."""
         self.index.put(Seen(seen.location, None, seen.size, seen.modified))
 
     def _seen(self, action: str, seen: Seen, source: Location | None, *, ours: bool = True) -> Done:

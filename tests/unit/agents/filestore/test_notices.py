@@ -1,10 +1,13 @@
 """What is announced of changes, of those made here and of those of others."""
 
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from agents.filestore import changes
+from agents.filestore.roots import Location, Roots
 from bus.errors import InvalidParams, Refused
 from schemas import files
 from tests.conftest import Run
@@ -45,6 +48,35 @@ def test_a_folder_with_a_mounted_disk_is_refused_and_what_has_gone_of_it_is_told
         run(scenario())
     finally:
         subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+def test_what_others_make_again_at_once_is_new(tmp_path: Path, run: Run[None], monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "config" / "d").mkdir(parents=True)
+    (tmp_path / "config" / "a.cfg").write_text("# x\n")
+    nothing = {"modified": 0, "size": 0, "permissions": "", "root": "config"}
+
+    def again(name: str, make: Callable[[Location], object]) -> None:
+        change = getattr(changes, name)
+
+        def changed(roots: Roots, location: Location, **more: bool) -> None:
+            change(roots, location, **more)
+            make(location)
+
+        monkeypatch.setattr(changes, name, changed)
+
+    again("delete_file", lambda location: Path(location.absolute).write_text("# new\n"))
+    again("delete_folder", lambda location: Path(location.absolute).mkdir())
+
+    async def scenario() -> None:
+        async with serving(tmp_path) as server:
+            for row, path in ((files.DELETE_FILE, "a.cfg"), (files.DELETE_DIRECTORY, "d")):
+                answer = await server.ask(row, path=f"config/{path}")
+                assert answer["item"] == {**nothing, "path": path}
+            assert (await server.hears("delete_file", "a.cfg"))["item"] == {**nothing, "path": "a.cfg"}
+            assert (await server.hears("create_file", "a.cfg"))["item"]["size"] == len("# new\n")
+            assert (await server.hears("create_dir", "d"))["item"]["permissions"] == "rw"
+
+    run(scenario())
 
 
 def test_a_change_whose_answer_came_too_late_holds_up_nothing(tmp_path: Path, run: Run[None]) -> None:
