@@ -95,7 +95,8 @@ class Library:
             was_folder = await self._disk.run(changes.move, self.roots, source, target)
             self._gone(await self._disk.run(observe, self.roots, source))
             done = await self._done("move_dir" if was_folder else "move_file", target, source)
-            self._tell(differences(target, old or done.entry, done.entry, moved=True))
+            if done.entry is not None:
+                self._tell(differences(target, old or done.entry, done.entry, moved=True))
             return done
 
     async def copy(self, source: Location, dest: Location) -> Done:
@@ -233,4 +234,8 @@ class Library:
         self.index.put(seen)
         entry, told = self.index.find(seen.location), source if action.startswith("move") else None
         slot = self._notices.reserve(action, seen.location, entry, told, ours=ours)
+        if seen.entry is None:  # others have deleted it since
+            gone = "delete_dir" if action.endswith("_dir") else "delete_file"
+            after = self._notices.reserve(gone, seen.location, None, ours=ours)
+            self._settle(Done(gone, seen.location, None, after))
         return Done(action, seen.location, entry, slot, source)

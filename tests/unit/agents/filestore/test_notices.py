@@ -79,6 +79,51 @@ def test_what_others_make_again_at_once_is_new(tmp_path: Path, run: Run[None], m
     run(scenario())
 
 
+def test_what_others_delete_at_once_is_gone(tmp_path: Path, run: Run[None], monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "a.cfg").write_text("# x\n")
+    make, copy, move = changes.make_folder, changes.copy, changes.move
+
+    def make_folder(roots: Roots, location: Location) -> None:
+        make(roots, location)
+        Path(location.absolute).rmdir()
+
+    def copy_file(roots: Roots, source: Location, target: Location) -> bool:
+        found = copy(roots, source, target)
+        Path(target.absolute).unlink()
+        return found
+
+    def move_file(roots: Roots, source: Location, target: Location) -> bool:
+        found = move(roots, source, target)
+        Path(target.absolute).unlink()
+        return found
+
+    monkeypatch.setattr(changes, "make_folder", make_folder)
+    monkeypatch.setattr(changes, "move", move_file)
+    monkeypatch.setattr(changes, "copy", copy_file)
+
+    async def scenario() -> None:
+        async with serving(tmp_path, observe=False) as server:
+            await server.ask(files.POST_DIRECTORY, path="config/d")
+            await server.ask(files.COPY, source="config/a.cfg", dest="config/b.cfg")
+            await server.ask(files.LIST, root="config")
+            await server.ask(files.MOVE, source="config/a.cfg", dest="config/c.cfg")
+            await server.hears("delete_file", "c.cfg")
+            said = [
+                ("create_dir", "d"),
+                ("delete_dir", "d"),
+                ("create_file", "b.cfg"),
+                ("delete_file", "b.cfg"),
+                ("move_file", "c.cfg"),
+                ("delete_file", "c.cfg"),
+            ]
+            assert server.said() == said
+            facts = [(fact["action"], fact["path"]) for kind, fact in server.bus.facts("files") if "changed" in kind]
+            assert facts == said
+
+    run(scenario())
+
+
 def test_a_change_whose_answer_came_too_late_holds_up_nothing(tmp_path: Path, run: Run[None]) -> None:
     async def scenario() -> None:
         async with serving(tmp_path, observe=False) as server:
