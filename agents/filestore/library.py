@@ -65,6 +65,7 @@ class Library:
     async def make_folder(self, location: Location) -> Done:
         """Makes a folder."""
         async with self._changing:
+            await self._meet(location.parent)
             await self._disk.run(changes.make_folder, self.roots, location)
             return await self._done("create_dir", location)
 
@@ -72,6 +73,7 @@ class Library:
         """Deletes a folder; raises Forbidden where it holds the loaded file."""
         async with self._changing:
             await self._require_idle(location)
+            await self._meet(location)
             try:
                 await self._disk.run(changes.delete_folder, self.roots, location, force=force)
             except BaseException:
@@ -83,6 +85,7 @@ class Library:
         """Deletes a file; raises Forbidden where it is the loaded one."""
         async with self._changing:
             await self._require_idle(location)
+            await self._meet(location)
             await self._disk.run(changes.delete_file, self.roots, location)
             return await self._deleted("delete_file", location)
 
@@ -91,6 +94,7 @@ class Library:
         async with self._changing:
             target = await self._disk.run(changes.destination, self.roots, source, dest)
             await self._require_idle(source, target)
+            await self._meet(source, target.parent)
             old = self.index.find(source)
             was_folder = await self._disk.run(changes.move, self.roots, source, target)
             self._gone(await self._disk.run(observe, self.roots, source))
@@ -104,6 +108,7 @@ class Library:
         async with self._changing:
             target = await self._disk.run(changes.destination, self.roots, source, dest)
             await self._require_idle(target)
+            await self._meet(target.parent)
             was_folder = await self._disk.run(changes.copy, self.roots, source, target)
             return await self._done("create_dir" if was_folder else self._written(target), target, source)
 
@@ -115,6 +120,7 @@ class Library:
         try:
             async with self._changing:
                 await self._require_idle(target)
+                await self._meet(target.parent)
                 await self._disk.run(made.place)
                 return await self._done(self._written(target), target)
         finally:
@@ -184,6 +190,12 @@ class Library:
         loaded = await self._loaded()
         if loaded is not None and any(each.holds(loaded) for each in touched):
             raise Forbidden("The file is being printed")
+
+    async def _meet(self, *touched: Location) -> None:
+        """Tells of what others have just made before it is changed."""
+        for each in touched:
+            if self.index.find(each) is None:
+                await self._look_again(each)
 
     def _reachable(self, location: Location) -> Location:
         """The uppermost of a location and the folders around it that the index has not, or that is a link."""

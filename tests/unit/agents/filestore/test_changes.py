@@ -37,10 +37,11 @@ def test_the_printed_file_is_replaced_by_nothing(tmp_path: Path, run: Run[None])
 def test_changes_happen_in_the_order_in_which_they_are_asked_for(
     tmp_path: Path, run: Run[None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "a").write_text("#\n")
+
     async def scenario() -> None:
         async with serving(tmp_path, observe=False) as server:
-            (server.config / "a").write_text("#\n")
-            await server.ask(files.LIST, root="config")
             asked = server.bus.call
 
             async def call(*args: Any, **kwargs: Any) -> Any:

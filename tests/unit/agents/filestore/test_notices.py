@@ -3,13 +3,14 @@
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from agents.filestore import changes
 from agents.filestore.roots import Location, Roots
 from bus.errors import InvalidParams, Refused
-from schemas import files
+from schemas import AnyMethod, files
 from tests.conftest import Run
 from tests.fault.test_log_full_disk import mountable
 from tests.file_agent import serving
@@ -124,6 +125,37 @@ def test_what_others_delete_at_once_is_gone(tmp_path: Path, run: Run[None], monk
     run(scenario())
 
 
+@pytest.mark.parametrize(
+    ("row", "params", "expected"),
+    [
+        (files.POST_DIRECTORY, {"path": "gcodes/new/in/d"}, ("create_dir", "new/in/d")),
+        (files.COPY, {"source": "gcodes/a.gcode", "dest": "gcodes/new/in"}, ("create_file", "new/in/a.gcode")),
+        (files.MOVE, {"source": "gcodes/a.gcode", "dest": "gcodes/new/in"}, ("move_file", "new/in/a.gcode")),
+        (files.MOVE, {"source": "gcodes/new/in/b.gcode", "dest": "gcodes/c.gcode"}, ("move_file", "c.gcode")),
+        (files.MOVE, {"source": "gcodes/new", "dest": "gcodes/old"}, ("move_dir", "old")),
+        (files.ZIP, {"dest": "gcodes/new/a.zip", "items": ["gcodes/a.gcode"]}, ("create_file", "new/a.zip")),
+        (files.DELETE_FILE, {"path": "gcodes/new/in/b.gcode"}, ("delete_file", "new/in/b.gcode")),
+        (files.DELETE_DIRECTORY, {"path": "gcodes/new/in", "force": True}, ("delete_dir", "new/in")),
+    ],
+)
+def test_a_folder_that_others_have_just_made_is_told_of_before_what_is_done_in_it(
+    tmp_path: Path, run: Run[None], row: AnyMethod, params: dict[str, Any], expected: tuple[str, str]
+) -> None:
+    (tmp_path / "gcodes").mkdir()
+    (tmp_path / "gcodes" / "a.gcode").write_text("G28\n")
+
+    async def scenario() -> None:
+        async with serving(tmp_path) as server:
+            (server.gcodes / "new" / "in").mkdir(parents=True)
+            (server.gcodes / "new" / "in" / "b.gcode").write_text("G28\n")
+            await server.ask(row, **params)
+            told = await server.hears(*expected)
+            assert bool(told["item"]["size"]) is not expected[0].startswith("delete")
+            assert server.said() == [("create_dir", "new"), expected]
+
+    run(scenario())
+
+
 def test_a_change_whose_answer_came_too_late_holds_up_nothing(tmp_path: Path, run: Run[None]) -> None:
     async def scenario() -> None:
         async with serving(tmp_path, observe=False) as server:
@@ -195,11 +227,12 @@ def test_what_is_done_here_to_hidden_names_is_told(tmp_path: Path, run: Run[None
         async with serving(tmp_path, observe=False) as server:
             (server.gcodes / "d.gcode").write_text("G28\n")
             await server.ask(files.MOVE, source="gcodes/d.gcode", dest="gcodes/.d.gcode")
-            assert server.told[-1]["source_item"] == {"path": "d.gcode", "root": "gcodes"}
+            assert (await server.hears("move_file", ".d.gcode"))["source_item"] == {"path": "d.gcode", "root": "gcodes"}
             await server.ask(files.POST_DIRECTORY, path="config/.dd")
             await server.ask(files.MOVE, source="gcodes/.d.gcode", dest="config/.dd")
             await server.ask(files.DELETE_FILE, path="config/.dd/.d.gcode")
             assert server.said() == [
+                ("create_file", "d.gcode"),
                 ("move_file", ".d.gcode"),
                 ("create_dir", ".dd"),
                 ("move_file", ".dd/.d.gcode"),
