@@ -157,16 +157,23 @@ class Library:
     async def renamed(self, source: Location, target: Location) -> None:
         """Somebody has renamed something: one change, unless the index knows of it."""
         async with self._changing:
+            unknown = self.index.find(source) is None
+            if self._reachable(target) != target:
+                if unknown:
+                    return None  # the folder is news as a whole, when it is complete
+                await self._look_again(target)
             old, before = self.index.find(source), self.index.find(target)
             gone, there = [await self._disk.run(observe, self.roots, each) for each in (source, target)]
             folder = isinstance(old, Folder)
             told = {is_watched(each, folder=folder) for each in (source, target)}
             if old is None or gone.entry is not None or type(there.entry) is not type(old) or len(told) > 1:
-                self._compare(gone, old)
+                if not unknown or self._reachable(source) == source:
+                    self._compare(gone, old)
                 return self._compare(there, before)
             self._gone(gone)
             self._settle(self._seen("move_dir" if folder else "move_file", there, source, ours=False))
             self._tell(differences(target, old, there.entry, moved=True))
+            return None
 
     def file(self, location: Location) -> File:
         """A file of the index; raises NotFound."""

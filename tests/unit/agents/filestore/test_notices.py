@@ -1,5 +1,6 @@
 """What is announced of changes, of those made here and of those of others."""
 
+import asyncio
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -7,13 +8,19 @@ from typing import Any
 
 import pytest
 
-from agents.filestore import changes
+from agents.filestore import changes, watch
 from agents.filestore.roots import Location, Roots
 from bus.errors import InvalidParams, Refused
 from schemas import AnyMethod, files
 from tests.conftest import Run
 from tests.fault.test_log_full_disk import mountable
-from tests.file_agent import serving
+from tests.file_agent import FileAgent, serving, until
+
+
+async def first_look(server: FileAgent) -> None:
+    """The roots have been looked at since they are watched."""
+    (server.gcodes / "first.txt").write_text("x")
+    await server.hears("create_file", "first.txt")
 
 
 def test_a_deletion_that_fails_holds_up_nothing(tmp_path: Path, run: Run[None]) -> None:
@@ -200,6 +207,43 @@ def test_what_others_put_into_a_folder_that_they_rename_at_once_is_told(tmp_path
             await server.hears("move_dir", "c")
             await server.ask(files.POST_DIRECTORY, path="gcodes/end")
             assert server.said()[3:] == [("move_dir", "c"), ("create_dir", "end")]
+
+    run(scenario())
+
+
+def test_what_others_rename_into_a_folder_that_they_have_just_made_is_told_after_it(
+    tmp_path: Path, run: Run[None]
+) -> None:
+    (tmp_path / "gcodes").mkdir()
+    (tmp_path / "gcodes" / "a.gcode").write_text("G28\n")
+
+    async def scenario() -> None:
+        async with serving(tmp_path) as server:
+            await first_look(server)
+            (server.gcodes / "d").mkdir()
+            await until(lambda: "d" in {each.path for each in server.agent._watcher._watched.values()})
+            (server.gcodes / "a.gcode").rename(server.gcodes / "d" / "a.gcode")
+            moved = await server.hears("move_file", "d/a.gcode")
+            assert (moved["item"]["size"], moved["source_item"]["path"]) == (4, "a.gcode")
+            assert server.said()[1:] == [("create_dir", "d"), ("move_file", "d/a.gcode")]
+
+    run(scenario())
+
+
+def test_a_folder_in_which_others_rename_what_they_have_written_is_told_as_one(tmp_path: Path, run: Run[None]) -> None:
+    async def scenario() -> None:
+        async with serving(tmp_path) as server:
+            await first_look(server)
+            folder = server.gcodes / "d"
+            folder.mkdir()
+            for name in ("a.gcode", "b.gcode", "c.gcode"):
+                (folder / f".{name}.Xy12").write_text("G28\n")
+                (folder / f".{name}.Xy12").rename(folder / name)
+                await asyncio.sleep(2 * watch.QUIET)
+            (folder / "c.gcode").rename(server.gcodes / "out.gcode")
+            (folder / "c.gcode").write_text("G28\n")
+            await server.hears("create_dir", "d")
+            assert server.said()[1:] == [("create_file", "out.gcode"), ("create_dir", "d")]
 
     run(scenario())
 
