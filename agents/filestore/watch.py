@@ -137,7 +137,7 @@ class Watcher:
             return
         at, mask = folder.child(name), event.mask
         is_folder = Mask.ISDIR in mask
-        if mask & (GONE | Mask.CLOSE_WRITE):
+        if mask & (GONE | Mask.CLOSE_WRITE | Mask.MOVED_TO):
             self._unfinished.discard(at)
         if mask & Mask.MOVED_FROM:
             self._from[event.cookie] = at

@@ -248,6 +248,21 @@ def test_a_folder_in_which_others_rename_what_they_have_written_is_told_as_one(t
     run(scenario())
 
 
+def test_what_takes_the_place_of_a_file_that_is_being_written_is_told(tmp_path: Path, run: Run[None]) -> None:
+    (tmp_path / "whole.gcode").write_text("G28\n")
+
+    async def scenario() -> None:
+        async with serving(tmp_path) as server:
+            await first_look(server)
+            with (server.gcodes / "a.gcode").open("w"):
+                await server.until_heard("a.gcode")
+                (tmp_path / "whole.gcode").rename(server.gcodes / "a.gcode")
+                told = await server.hears("create_file", "a.gcode")
+                assert told["item"]["size"] == 4
+
+    run(scenario())
+
+
 def test_a_folder_is_complete_when_what_was_written_in_an_earlier_one_of_its_name_is(
     tmp_path: Path, run: Run[None]
 ) -> None:
