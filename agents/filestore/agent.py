@@ -260,7 +260,8 @@ class FileStore(Agent):
         """A file of the gcodes root, which the index has as it is."""
         await self._ready.wait()
         location = self._roots.within(files.GCODES, filename)
-        await self._library.freshen(location)
+        if not self._watcher.is_unfinished(location):
+            await self._library.freshen(location)
         return location
 
     async def _located(self, path: str) -> Location:

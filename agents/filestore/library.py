@@ -140,7 +140,9 @@ class Library:
             await self._disk.run(upload.place, target)
             if above != target:
                 self.index.put(await self._disk.run(observe, self.roots, above))
-                self._notices.reserve("create_dir", above, self.index.find(above), ours=True).release()
+                made = self.index.find(above)
+                slot = self._notices.reserve("create_dir", above, made, ours=True)
+                self._settle(Done("create_dir", above, made, slot))
             return await self._done(written, target)
 
     async def refresh(self, location: Location) -> None:

@@ -81,6 +81,10 @@ class Watcher:
         await self._watch_tree(Location(root))
         self.look(Location(root))
 
+    def is_unfinished(self, location: Location) -> bool:
+        """Whether somebody is still writing a file."""
+        return location in self._unfinished
+
     def look(self, *places: Location) -> None:
         """Has places looked at."""
         self._news.places.update(dict.fromkeys(places))

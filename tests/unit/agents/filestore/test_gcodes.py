@@ -206,3 +206,20 @@ def test_a_broken_archive_leaves_the_picture_of_the_one_before(tmp_path: Path, r
 
     run(scenario())
     assert {each.name for each in tmp_path.rglob("*.png")} == {"part.png", "part-32x32.png"}
+
+
+def test_a_folder_of_others_is_described_when_an_upload_into_it_announces_it(tmp_path: Path, run: Run[None]) -> None:
+    folder = tmp_path / "gcodes"
+    folder.mkdir()
+
+    async def scenario() -> None:
+        async with serving(folder) as place:
+            (folder / "d").mkdir()
+            (folder / "d" / "own.gcode").write_bytes(GCODE)
+            await place.upload("d/part.gcode", GCODE)
+            (made,) = place.found
+            assert (made.action, made.location.path) == ("create_dir", "d")
+            await place.gcodes.changed(made)
+            assert place.known() == {"d/own.gcode", "d/part.gcode"}
+
+    run(scenario())

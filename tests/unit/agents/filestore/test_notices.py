@@ -10,7 +10,7 @@ import pytest
 
 from agents.filestore import changes, watch
 from agents.filestore.roots import Location, Roots
-from bus.errors import InvalidParams, Refused
+from bus.errors import InvalidParams, NotFound, Refused
 from schemas import AnyMethod, files
 from tests.conftest import Run
 from tests.fault.test_log_full_disk import mountable
@@ -259,6 +259,23 @@ def test_what_takes_the_place_of_a_file_that_is_being_written_is_told(tmp_path: 
                 (tmp_path / "whole.gcode").rename(server.gcodes / "a.gcode")
                 told = await server.hears("create_file", "a.gcode")
                 assert told["item"]["size"] == 4
+
+    run(scenario())
+
+
+def test_a_file_that_is_being_written_is_told_of_when_it_is_whole(tmp_path: Path, run: Run[None]) -> None:
+    async def scenario() -> None:
+        async with serving(tmp_path) as server:
+            await first_look(server)
+            with (server.gcodes / "a.gcode").open("w") as file:
+                await server.until_heard("a.gcode")
+                file.write("G28\n")
+                file.flush()
+                with pytest.raises(NotFound):
+                    await server.ask(files.METADATA, filename="a.gcode")
+                file.write("G29\n")
+            assert (await server.hears("create_file", "a.gcode"))["item"]["size"] == 8
+            assert server.said()[1:] == [("create_file", "a.gcode")]
 
     run(scenario())
 
