@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bus.errors import Forbidden, InvalidParams, NotFound
+from schemas.files import GCODES
 
 from . import changes, entries
 from .changes import Seen, observe
@@ -195,7 +196,9 @@ class Library:
         return looked, False
 
     async def _require_idle(self, *touched: Location) -> None:
-        """Raises Forbidden where something is the loaded file, or a folder that it is in."""
+        """Raises Forbidden where something is the loaded file, or a folder that it is in; Unavailable if none knows."""
+        if all(each.root.name != GCODES for each in touched):
+            return
         loaded = await self._loaded()
         if loaded is not None and any(each.holds(loaded) for each in touched):
             raise Forbidden("The file is being printed")

@@ -1,10 +1,11 @@
 """The file that is being printed, and printing another one: now, or when its turn comes."""
 
+import asyncio
 import logging
 from typing import NamedTuple
 
 from bus.agent import Bus
-from bus.errors import BusError, Conflict
+from bus.errors import BusError, Conflict, Unavailable
 from bus.mandate import Mandate
 from schemas import files, job_queue, printer
 
@@ -13,6 +14,7 @@ from .roots import Location, Roots
 log = logging.getLogger(__name__)
 
 BUSY = ("printing", "paused")
+PATIENCE = 2.0  # seconds; the answer is in the memory of Klipper's agent
 
 
 class Begun(NamedTuple):
@@ -32,10 +34,13 @@ class Prints:
         self._queues = queues
 
     async def loaded(self) -> Location | None:
-        """The file that is being printed, or could go on to be."""
+        """The file that is being printed, or could go on to be; raises Unavailable where nobody says whether one is."""
         asked = {"objects": {"print_stats": ["filename", "state"]}}
         try:
-            found = await self._bus.call(printer.OBJECTS_QUERY.name, asked)
+            async with asyncio.timeout(PATIENCE):
+                found = await self._bus.call(printer.OBJECTS_QUERY.name, asked)
+        except TimeoutError:
+            raise Unavailable("Klipper's agent does not say what is being printed") from None
         except BusError:
             return None  # no Klipper, no print
         status = found["status"].get("print_stats", {})
@@ -59,9 +64,9 @@ class Prints:
         return Begun(queued=True)
 
     async def _start(self, path: str, mandate: Mandate) -> BusError | None:
-        if await self.loaded() is not None:
-            return Conflict("Another file is being printed")
         try:
+            if await self.loaded() is not None:
+                return Conflict("Another file is being printed")
             await self._bus.call(printer.PRINT_START.name, {"filename": path}, mandate=mandate)
         except BusError as error:
             return error

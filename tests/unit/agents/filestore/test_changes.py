@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from bus.errors import Forbidden, InvalidParams
+from agents.filestore import prints
+from bus.errors import Conflict, Forbidden, InvalidParams, Unavailable
 from schemas import AnyMethod, files
 from tests.conftest import Run
 from tests.file_agent import serving
@@ -30,6 +31,30 @@ def test_the_printed_file_is_replaced_by_nothing(tmp_path: Path, run: Run[None])
                     await server.ask(row, **params)
             assert (server.gcodes / "demo.gcode").read_text() == "G28\n"
             assert {each.name for each in server.gcodes.iterdir()} == {"demo.gcode", "other.gcode"}
+
+    run(scenario())
+
+
+def test_nothing_is_changed_while_nobody_says_what_is_printed(
+    tmp_path: Path, run: Run[None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prints, "PATIENCE", 0.05)
+
+    async def scenario() -> None:
+        async with serving(tmp_path, observe=False) as server:
+            for folder in (server.gcodes, server.config):
+                (folder / "a").write_text("G28\n")
+
+            async def call(*args: Any, **kwargs: Any) -> Any:
+                await asyncio.Event().wait()
+
+            monkeypatch.setattr(server.bus, "call", call)
+            with pytest.raises(Unavailable):
+                await server.ask(files.DELETE_FILE, path="gcodes/a")
+            with pytest.raises(Conflict, match="does not say"):
+                await server.ask(files.PRINT, filename="a")
+            assert (server.gcodes / "a").exists()
+            await server.ask(files.DELETE_FILE, path="config/a")
 
     run(scenario())
 
