@@ -66,8 +66,12 @@ class Side:
 
     def cpu(self) -> float:
         """Seconds of processor time used so far."""
-        ticks = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13] for pid in self._pids()]
-        return sum(int(user) + int(system) for user, system in ticks) / os.sysconf("SC_CLK_TCK")
+        ticks = 0
+        for pid in self._pids():
+            with suppress(FileNotFoundError, ProcessLookupError):  # a worker has ended
+                user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+                ticks += int(user) + int(system)
+        return ticks / os.sysconf("SC_CLK_TCK")
 
     def ask(self, path: str, *, post: bool = False) -> Any:
         """The result of a request over HTTP; raises HTTPError."""
