@@ -36,7 +36,7 @@ class Spoolman:
 
     url: str
     spools: dict[int, float] = field(default_factory=dict)  # used_length, mm
-    heard: list[tuple[str, Any]] = field(default_factory=list)
+    heard: list[tuple[str, Any]] = field(default_factory=list, repr=False)  # hypothesis shows the rest
     answers: dict[str, Answer] = field(default_factory=dict)
     troubles: deque[Trouble] = field(default_factory=deque)
     leads_to: str = ""  # where websockets of other paths are sent
