@@ -75,14 +75,14 @@ class WebcamKeeper(Agent):
     @implements(webcams.STORE)
     async def store(self, params: webcams.StoreParams, call: Call) -> webcams.Stored:
         """Not of the configuration. Raises NotFound where there is nothing to remove, InvalidParams, TooLarge."""
-        uid, *way = params.key
+        uid = params.key[0]
         async with self._stored.lock:
             stored = {key: Webcam(**value) for key, value in (await self._stored.known()).webcams.items()}
             for webcam in self._configured:
                 if webcam.uid == uid:
                     _writable(webcam)
             shown = {uid: stored[uid].as_stored()} if uid in stored else {}
-            previous = _exchange(shown, [uid, *way], params)
+            previous = _exchange(shown, params)
             if uid not in shown:
                 await self._keep([(REMOVED, {"uid": uid})], call)
                 return webcams.Stored(previous=previous)
@@ -135,9 +135,9 @@ def _writable(webcam: Webcam) -> Webcam:
     return webcam
 
 
-def _exchange(objects: dict[str, Any], key: list[str], params: webcams.StoreParams) -> Any:
+def _exchange(objects: dict[str, Any], params: webcams.StoreParams) -> Any:
     """Puts the new value where the old one was, which is the answer; raises NotFound and InvalidParams."""
-    *way, last = key
+    *way, last = key = params.key
     for name in way:
         objects = objects.setdefault(name, {})
         if not isinstance(objects, dict):
