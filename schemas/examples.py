@@ -363,6 +363,7 @@ EXAMPLES: Mapping[str, Example] = {
     "klippy.objects.now": Example(
         {"objects": {"print_stats": ["state"]}}, {"eventtime": 12.5, "status": {"print_stats": {"state": "printing"}}}
     ),
+    "klippy.loaded_file": Example(result={"filename": "demo.gcode"}),
     "klippy.tunnel.open": Example(
         result={part: f"printer/klippy/tunnel/{part}/desk" for part in ("send", "receive", "control", "state")}
     ),

@@ -1,4 +1,4 @@
-"""Klipper itself: its objects as they are now, and tunnels, connections to its own socket for one client."""
+"""Klipper itself: its objects as they are now, the file it prints, and tunnels, one client's own connections to it."""
 
 from pydantic import ConfigDict, Field
 
@@ -7,6 +7,14 @@ from .printer import ObjectsParams, ObjectsStatus
 
 OWNER = "klippy"
 OPEN_DEADLINE = 10.0  # seconds
+
+
+class LoadedFile(Model):
+    """What must not be changed while it is printed."""
+
+    filename: str | None = Field(
+        description="A path in the gcodes root; null where nothing is being printed or paused, and without Klipper."
+    )
 
 
 class Tunnel(Model):
@@ -46,6 +54,14 @@ OBJECTS_NOW = Method(
     OWNER,
     Permission.READ,
     summary="Values of printer objects as Klipper has them on its next tick, which takes up to a quarter of a second.",
+)
+LOADED_FILE = Method(
+    "klippy.loaded_file",
+    NoParams,
+    LoadedFile,
+    OWNER,
+    Permission.READ,
+    summary="The file that is being printed or paused; unavailable for as long as that is not known.",
 )
 TUNNEL_OPEN = Method(
     "klippy.tunnel.open",

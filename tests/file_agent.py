@@ -11,7 +11,7 @@ from agents.filestore.settings import FileStoreSettings
 from bus.agent import Call
 from bus.envelope import loads
 from bus.errors import BusError
-from schemas import AnyMethod, files, printer, server
+from schemas import AnyMethod, files, klippy, server
 from tests.agent_bus import ALICE, WAIT, RecordingBus, running
 
 Json = dict[str, Any]
@@ -24,6 +24,7 @@ class FileAgent:
     def __init__(self, data: Path, settings: FileStoreSettings) -> None:
         self.bus = RecordingBus(data)
         self.bus.results[server.EVENTS_READ.name] = {"events": []}
+        self.bus.results[klippy.LOADED_FILE.name] = {"filename": None}
         self.agent = FileStore(self.bus, settings)
         self.impatient = False  # whether callers are told that it takes too long before anything has been changed
         self.gcodes, self.config = data / "gcodes", data / "config"
@@ -52,8 +53,7 @@ class FileAgent:
 
     def prints(self, path: str) -> None:
         """A file of the gcodes root is being printed from now on."""
-        status = {"print_stats": {"filename": path, "state": "printing"}}
-        self.bus.results[printer.OBJECTS_QUERY.name] = {"status": status}
+        self.bus.results[klippy.LOADED_FILE.name] = {"filename": path}
 
     @property
     def told(self) -> list[Json]:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from bus.errors import Forbidden, InvalidParams, NotFound
+from bus.errors import Forbidden, InvalidParams, NotFound, Unavailable
 from schemas.files import GCODES
 
 from . import changes, entries
@@ -197,11 +197,19 @@ class Library:
 
     async def _require_idle(self, *touched: Location) -> None:
         """Raises Forbidden where something is the loaded file, or a folder that it is in; Unavailable if none knows."""
-        if all(each.root.name != GCODES for each in touched):
+        gcodes = [each for each in touched if each.root.name == GCODES]
+        try:
+            loaded = await self._loaded() if gcodes else None
+        except Unavailable:
+            if not all(map(self._is_new, gcodes)):
+                raise
             return
-        loaded = await self._loaded()
-        if loaded is not None and any(each.holds(loaded) for each in touched):
+        if loaded is not None and any(each.holds(loaded) for each in gcodes):
             raise Forbidden("The file is being printed")
+
+    def _is_new(self, location: Location) -> bool:
+        """Whether there is nothing of that name; behind a link nobody knows."""
+        return self.index.find(self._reachable(location)) is None
 
     async def _meet(self, *touched: Location) -> None:
         """Tells of what others have just made before it is changed."""

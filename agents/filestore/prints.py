@@ -5,16 +5,16 @@ import logging
 from typing import NamedTuple
 
 from bus.agent import Bus
-from bus.errors import BusError, Conflict, Unavailable
+from bus.errors import BusError, Conflict, MethodNotFound, Unavailable
 from bus.mandate import Mandate
-from schemas import files, job_queue, printer
+from schemas import files, job_queue, klippy, printer
 
 from .roots import Location, Roots
 
 log = logging.getLogger(__name__)
 
-BUSY = ("printing", "paused")
-PATIENCE = 2.0  # seconds; the answer is in the memory of Klipper's agent
+PATIENCE = 2.0  # seconds within which Klipper's agent has to say what is being printed
+AGAIN = 0.1  # seconds after which it is asked again
 
 
 class Begun(NamedTuple):
@@ -35,18 +35,22 @@ class Prints:
 
     async def loaded(self) -> Location | None:
         """The file that is being printed, or could go on to be; raises Unavailable where nobody says whether one is."""
-        asked = {"objects": {"print_stats": ["filename", "state"]}}
         try:
             async with asyncio.timeout(PATIENCE):
-                found = await self._bus.call(printer.OBJECTS_QUERY.name, asked)
+                name = await self._loaded()
         except TimeoutError:
             raise Unavailable("Klipper's agent does not say what is being printed") from None
-        except BusError:
-            return None  # no Klipper, no print
-        status = found["status"].get("print_stats", {})
-        if status.get("state") not in BUSY or not status.get("filename"):
-            return None
-        return self._roots.within(files.GCODES, status["filename"])
+        return None if name is None else self._roots.within(files.GCODES, name)
+
+    async def _loaded(self) -> str | None:
+        """Asks until it is told: while Klipper's agent starts anew, or connects, a print may well be going on."""
+        while True:
+            try:
+                return klippy.LoadedFile.model_validate(await self._bus.call(klippy.LOADED_FILE.name)).filename
+            except BusError as error:
+                if error.code == MethodNotFound.code:  # there is no such agent
+                    return None
+            await asyncio.sleep(AGAIN)
 
     async def begin(self, path: str, mandate: Mandate) -> Begun:
         """Starts the print of a file of the gcodes root, or lets it wait; raises nothing that keeps it from that."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,12 @@ from schemas import NoParams, Notification, klippy, printer
 from schemas.extensions import CONSOLE_LINE, STATUS_UPDATE
 
 from . import simulation, startup
-from .cache import Cache, Status, read_status
+from .cache import Cache, Status, Wanted, read_status
 from .chronicle import DISCONNECTED, SHUTDOWN, Chronicle
 from .endpoints import EFFECTS, Endpoints
 from .gcode import print_file
 from .link import LOST, NOT_CONNECTED, Link, connect, settle
-from .prints import STARTED
+from .prints import STARTED, Stats
 from .publishing import Publisher
 from .remote_methods import RemoteMethods
 from .state import State
@@ -37,6 +38,8 @@ DEFAULT_SOCKET = Path("comms", "klippy.sock")  # in the data folder
 STATE_LINE = "// Klipper state: "
 LOADED = (State.READY, State.SHUTDOWN)  # Klipper has all its objects
 OK = "ok"
+PRINT: Wanted = {"print_stats": ["state", "filename"]}
+SETTLED = 1.0  # seconds after an answer by which Klipper has told what the command changed (four times a second)
 ANNOUNCED: Mapping[State, Notification] = {
     State.READY: printer.KLIPPY_READY,
     State.SHUTDOWN: printer.KLIPPY_SHUTDOWN,
@@ -73,6 +76,7 @@ class Klippy(Agent):
         self._following = False  # everything is subscribed
         self._news = asyncio.Event()  # Klipper's state or the link changed
         self._info: Answer | None = None  # the latest question for it
+        self._answered = -math.inf  # when Klipper answered a command last
         self._going_down = False  # the console says so, Klipper's info not yet
         self._names: list[str] = []
         self._endpoints = Endpoints()
@@ -298,6 +302,7 @@ class Klippy(Agent):
         answer: Answer = asyncio.get_running_loop().create_future()
 
         def answered(result: Any, error: BusError | None) -> None:
+            self._answered = asyncio.get_running_loop().time()
             settle(answer, result or OK, None if restart and link.closed else error)
 
         link.send(method, params, answered, urgent=urgent)
@@ -369,6 +374,18 @@ class Klippy(Agent):
         if self._klipper not in LOADED:
             raise Unavailable("Klipper is not ready")
         return self._connected().request("objects/query", {"objects": params.objects})
+
+    @implements(klippy.LOADED_FILE)
+    async def loaded_file(self, params: NoParams, call: Call) -> klippy.LoadedFile:
+        """From the cache, but for what a command may just have changed."""
+        if self._link is None and self._reason:
+            return klippy.LoadedFile(filename=None)
+        self._eventtime()
+        status = self._cache.query(PRINT)
+        if asyncio.get_running_loop().time() - self._answered < SETTLED and self._klipper in LOADED:
+            status = (await self._connected().request("objects/query", {"objects": PRINT}))["status"]
+        stats = Stats.of(status.get("print_stats", {}))
+        return klippy.LoadedFile(filename=stats.filename or None if stats.active else None)
 
     @implements(printer.QUERY_ENDSTOPS)
     def query_endstops(self, params: NoParams, call: Call) -> Answer:

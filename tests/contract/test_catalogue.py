@@ -33,7 +33,7 @@ NOTIFICATIONS = {entry["name"] for entry in json.loads((DATA / "notifications.js
 OURS = {"events.read", "events.state", "events.append", "rpc.discover"}
 OURS |= {"server.history.export", "server.database.history"}
 OURS |= {f"server.job_queue.{name}" for name in ("schedule", "schedules", "unschedule")}
-OURS |= {"klippy.tunnel.open", "klippy.objects.now", "printer.bed_mesh.dump_mesh"}
+OURS |= {"klippy.tunnel.open", "klippy.objects.now", "klippy.loaded_file", "printer.bed_mesh.dump_mesh"}
 OURS |= {
     f"files.{name}"
     for name in ("upload.open", "upload.commit", "upload.abort", "download.open", "download.checksum", "download.close")
@@ -115,6 +115,7 @@ VALID: dict[str, Json] = {
     "printer.bed_mesh.dump_mesh": {},
     "klippy.tunnel.open": {},
     "klippy.objects.now": {"objects": {"print_stats": ["state"], "toolhead": None}},
+    "klippy.loaded_file": {},
     "server.temperature_store": {"include_monitors": True},
     "server.gcode_store": {"count": 5},
     "machine.system_info": {},

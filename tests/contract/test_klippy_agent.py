@@ -131,7 +131,56 @@ def test_objects_are_asked_of_klipper_itself_where_what_it_said_last_is_too_old(
     play_scene(tmp_path, body)
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_the_file_of_a_print_is_named_as_soon_as_whoever_started_it_is_answered(tmp_path: Path) -> None:
+    async def body(here: Scene) -> None:
+        assert await here.call(klippy.LOADED_FILE) == {"filename": None}
+        here.wire.status["print_stats"] |= {"state": "printing", "filename": "a.gcode"}  # of which it has not told yet
+        await here.call(printer.PRINT_START, {"filename": "a.gcode"})
+        assert await here.call(klippy.LOADED_FILE) == {"filename": "a.gcode"}
+        await here.print_stats(state="paused", filename="a.gcode")
+        assert await here.call(klippy.LOADED_FILE) == {"filename": "a.gcode"}
+        here.wire.status["print_stats"] |= {"state": "complete", "filename": "a.gcode"}
+        await here.print_stats(state="complete", filename="a.gcode")
+        assert await here.call(klippy.LOADED_FILE) == {"filename": None}
+
+    play_scene(tmp_path, body)
+
+
+def test_the_file_of_a_print_is_unknown_until_klipper_has_told_everything(tmp_path: Path) -> None:
+    async def body(here: Scene) -> None:
+        here.wire.status["print_stats"] |= {"state": "printing", "filename": "a.gcode"}
+        here.wire.script["objects/subscribe"] = never
+        await here.wire.listen()
+        while "objects/subscribe" not in here.wire.methods():
+            await here.wire.asked(len(here.wire.requests) + 1)
+        with pytest.raises(Unavailable):
+            await here.call(klippy.LOADED_FILE)
+        del here.wire.script["objects/subscribe"]
+        for connection in here.wire.connections:
+            connection.close()
+        await here.bus.until(lambda: READY in here.bus.notifications())
+        assert await here.call(klippy.LOADED_FILE) == {"filename": "a.gcode"}
+
+    play_scene(tmp_path, body, listening=False)
+
+
+def test_without_klipper_no_file_is_printed(tmp_path: Path) -> None:
+    async def body(here: Scene) -> None:
+        await here.print_stats(state="printing", filename="a.gcode")
+        await here.wire.stop()
+        await here.shown("disconnected")
+        async with asyncio.timeout(20):
+            while True:
+                try:
+                    assert await here.call(klippy.LOADED_FILE) == {"filename": None}
+                    break
+                except Unavailable:  # until it is sure that Klipper has not just closed the connection
+                    await asyncio.sleep(0.01)
+
+    play_scene(tmp_path, body)
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if row is not klippy.LOADED_FILE], ids=lambda row: row.name)
 def test_a_row_is_unavailable_before_the_first_connection(tmp_path: Path, row: AnyMethod) -> None:
     async def body(here: Scene) -> None:
         with pytest.raises(Unavailable, match="not connected"):

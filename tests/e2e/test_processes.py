@@ -15,8 +15,9 @@ from websockets.sync.client import connect
 
 from agents.klippy.virtual.__main__ import DEMO
 from tests.e2e.test_print import PATIENCE, Socket, fast_printer, get, until
-from tests.file_client import download, upload
+from tests.file_client import download, request, upload
 from tests.program import Addresses, Program, addresses
+from tests.virtual_printer import virtual_printer
 
 
 class Parts:
@@ -37,8 +38,8 @@ class Parts:
         self.programs.append(program)
         return program
 
-    def agent(self, name: str = "klippy") -> Program:
-        program = self.start("agent", name, "--broker", self.url)
+    def agent(self, name: str = "klippy", *arguments: str) -> Program:
+        program = self.start("agent", name, "--broker", self.url, *arguments)
         assert program.ready_line() == f"printbus agent {name} ready {self.url}"
         return program
 
@@ -237,3 +238,24 @@ def test_files_pass_over_mqtt_to_a_file_manager_of_another_process(parts: Parts,
         said, wrong = putting.communicate(timeout=60)
     assert said == f"gcodes/{source.name}: {source.stat().st_size} bytes\n", wrong
     assert (gcodes / source.name).read_bytes() == source.read_bytes()
+
+
+def test_the_file_of_a_print_is_kept_while_nobody_says_what_is_printed(parts: Parts) -> None:
+    where = parts.where
+    parts.agent("filestore")
+    until(lambda: "gcodes" in get(where, "/server/info")["registered_directories"])
+    with virtual_printer(speed=1) as printer, printer.ready() as klipper:
+        printer.write("kept.gcode", *["G4 P1000"] * 1000)
+        assert upload(where, "kept.gcode").status == 201
+        klipper.script("SDCARD_PRINT_FILE FILENAME=kept.gcode")
+        agent = parts.agent("klippy", "--klippy", str(printer.socket))
+        until(lambda: _state(where) == "ready")
+        assert request(where, "DELETE", "/server/files/gcodes/kept.gcode").status == 403
+        agent.process.kill()
+        until(lambda: _state(where) == "disconnected")
+        assert request(where, "DELETE", "/server/files/gcodes/kept.gcode").status == 503
+        parts.agent("klippy", "--klippy", str(printer.socket))
+        until(lambda: request(where, "DELETE", "/server/files/gcodes/kept.gcode").status == 403)
+        assert download(where, "gcodes/kept.gcode").status == 200
+        klipper.script("CANCEL_PRINT")
+        until(lambda: request(where, "DELETE", "/server/files/gcodes/kept.gcode").status == 200)
