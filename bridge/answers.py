@@ -1,10 +1,11 @@
 """HTTP answers: the result envelope, the error shape, and how they are sent."""
 
 import asyncio
+from collections.abc import Iterable
 from typing import Any
 
 import orjson
-from starlette.types import Message, Receive, Send
+from starlette.types import Receive, Send
 
 from bus.errors import BusError, to_http
 
@@ -37,18 +38,15 @@ def headers_of(body: bytes, *extra: Header, kind: Header = JSON) -> list[Header]
     return [kind, (b"content-length", b"%d" % len(body)), *extra]
 
 
-def messages(status: int, headers: list[Header], body: bytes) -> tuple[Message, Message]:
-    """A whole answer, as ASGI has it."""
-    return (
-        {"type": "http.response.start", "status": status, "headers": headers},
-        {"type": "http.response.body", "body": body},
-    )
+def lines_of(headers: Iterable[Header]) -> bytes:
+    """Headers as they are on the wire."""
+    return b"".join(b"%b: %b\r\n" % header for header in headers)
 
 
 async def respond(send: Send, status: int, body: bytes, *extra: Header, kind: Header = JSON) -> None:
     """Sends a whole answer."""
-    for message in messages(status, headers_of(body, *extra, kind=kind), body):
-        await send(message)
+    await send({"type": "http.response.start", "status": status, "headers": headers_of(body, *extra, kind=kind)})
+    await send({"type": "http.response.body", "body": body})
 
 
 async def preflight(send: Send, *headers: Header) -> None:

@@ -8,7 +8,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from bus.errors import BusError, Internal, MethodNotAllowed
 from bus.web_pages import SAFE
 
-from .answers import HTML, JSON, Header, failure, headers_of, preflight, respond, respond_early, wrapped
+from .answers import HTML, JSON, Header, failure, lines_of, preflight, respond, respond_early, wrapped
 from .auth import Gate, Seen, has_body, watched
 from .callers import Caller, Callers, owner
 from .commands import Commands, call_failed
@@ -21,9 +21,12 @@ log = logging.getLogger(__name__)
 
 TOO_LARGE = 413
 NO_SUCH_VERB = 405
+TYPE_AND_LENGTH = lines_of([JSON]) + b"content-length: "
+SAFE_LINES = b"\r\n" + lines_of(SAFE_ANSWER)
+NOT_KEPT_LINES = b"\r\n" + lines_of((NOT_KEPT, *SAFE_ANSWER))
 NOWHERE = "//"  # a path that no route has
 
-Answer = Callable[[int, list[Header], bytes], None]  # status, headers, body
+Answer = Callable[[int, bytes, bytes], None]  # status, lines of headers, body
 JsonRpc = Callable[[Request], Awaitable[bytes]]
 
 
@@ -77,14 +80,14 @@ class Application:
         if plain is None or scope["method"] != "GET" or scope["query_string"]:
             return False
         seen = watched(scope["headers"])
-        extra = (*SAFE_ANSWER, *sharing(self._gate.pages, seen))
+        shared = lines_of(sharing(self._gate.pages, seen))
 
         def answered(success: bool, body: bytes) -> None:
             if success:
                 body = wrapped(body)
-                return answer(200, headers_of(body, NOT_KEPT, *extra), body)
+                return answer(200, b"%b%d%b%b" % (TYPE_AND_LENGTH, len(body), NOT_KEPT_LINES, shared), body)
             status, body = failure(call_failed(body))
-            return answer(status, headers_of(body, *extra), body)
+            return answer(status, b"%b%d%b%b" % (TYPE_AND_LENGTH, len(body), SAFE_LINES, shared), body)
 
         try:
             caller = None if has_body(seen) else self._at_once(scope, seen)

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import httpx
+import orjson
 import pytest
 import uvloop
 
@@ -165,5 +166,22 @@ def test_what_waits_when_the_server_stops_is_answered(run: Run[None]) -> None:
                 await until(lambda: bool(behind.router._waiting))
                 await behind.bridge.stop()
                 assert (await asyncio.wait_for(reader.readline(), 5)).startswith(b"HTTP/1.1 503")
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [PLAIN.replace(b"HTTP/1.1", b"HTTP/1.0"), PLAIN.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")],
+    ids=["HTTP/1.0", "Connection: close"],
+)
+def test_a_connection_that_is_not_to_be_kept_ends_behind_its_answer(run: Run[None], request_bytes: bytes) -> None:
+    async def main() -> None:
+        async with running() as behind, stream(behind.port, request_bytes) as reader:
+            head, _, body = (await asyncio.wait_for(reader.read(-1), 5)).partition(b"\r\n\r\n")
+            status, *headers = head.split(b"\r\n")
+            assert status == b"HTTP/1.1 200 OK"
+            assert b"connection: close" in headers and f"content-length: {len(body)}".encode() in headers
+            assert orjson.loads(body) == {"result": INFO}
 
     run(main())
