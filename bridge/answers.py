@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import orjson
-from starlette.types import Receive, Send
+from starlette.types import Receive, Scope, Send
 
 from bus.errors import BusError, to_http
 
@@ -13,6 +13,9 @@ DRAIN_SECONDS = 5.0  # for a client that goes on sending a body that was refused
 DRAIN_BYTES = 64 << 20
 
 Header = tuple[bytes, bytes]
+
+WHOLE = "printbus.whole"
+"""The extension of ASGI that takes a whole answer: status, lines of headers (see `lines_of`), body."""
 
 JSON = (b"content-type", b"application/json; charset=UTF-8")
 CLOSE = (b"connection", b"close")
@@ -43,10 +46,17 @@ def lines_of(headers: Iterable[Header]) -> bytes:
     return b"".join(b"%b: %b\r\n" % header for header in headers)
 
 
-async def respond(send: Send, status: int, body: bytes, *extra: Header, kind: Header = JSON) -> None:
-    """Sends a whole answer."""
-    await send({"type": "http.response.start", "status": status, "headers": headers_of(body, *extra, kind=kind)})
-    await send({"type": "http.response.body", "body": body})
+async def respond(
+    send: Send, status: int, body: bytes, *extra: Header, kind: Header = JSON, scope: Scope | None = None
+) -> None:
+    """Sends a whole answer; at once where the server has offered that in the request's `scope`."""
+    headers = headers_of(body, *extra, kind=kind)
+    write = scope["extensions"].get(WHOLE) if scope and "extensions" in scope else None
+    if write is not None:
+        await write(status, lines_of(headers), body)
+    else:
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
 
 
 async def preflight(send: Send, *headers: Header) -> None:

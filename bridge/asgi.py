@@ -112,7 +112,7 @@ class Application:
             if endpoint is not self._jsonrpc:
                 body = wrapped(body)
             kind = JSON if body else HTML  # the reference server's type for an empty answer
-            return await respond(send, 200, body, NOT_KEPT, *shared, kind=kind)
+            return await respond(send, 200, body, NOT_KEPT, *shared, kind=kind, scope=scope)
         except Interrupted:
             raise  # the server cuts the connection: the client sees that something is missing
         except BusError as error:
@@ -124,7 +124,7 @@ class Application:
             return await respond_early(send, receive, status, body, *shared)
         if status == NO_SUCH_VERB:
             shared = (*shared, (b"allow", ", ".join(sorted(verbs)).encode()))
-        return await respond(send, status, body, *shared)
+        return await respond(send, status, body, *shared, scope=scope)
 
     def _at_once(self, scope: Scope, seen: Seen) -> Caller | None:
         """Who asks for something that may be asked for; None where that is to be asked. Raises Forbidden."""
