@@ -55,7 +55,7 @@ class FileStore(Agent):
         self._clock = clock
         self._disk = Disk()
         links = settings.links
-        self._roots = Roots(reserved(bus.data), None if links is None else [str(link.expanduser()) for link in links])
+        self._roots = Roots(reserved(bus.data), None if links is None else [str(link) for link in links])
         self._logs = Logs(self._roots)
         self._prints = Prints(bus, self._roots, queues=settings.queue_gcode_uploads)
         self._library = Library(self._roots, self._disk, Notices(self._announce), self._prints.loaded, self._settle)
@@ -116,7 +116,7 @@ class FileStore(Agent):
             await self._disk.run(changes.remove_unfinished, self._roots, before=before, parts_only=True)
 
     async def _open(self, place: Place) -> Location | None:
-        found = await self._library.open(place.name, place.path.expanduser(), writable=place.writable)
+        found = await self._library.open(place.name, place.path, writable=place.writable)
         self._seen[place.name] = self._now()
         return found
 
