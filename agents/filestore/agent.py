@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import os
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -67,6 +67,14 @@ class FileStore(Agent):
         self._klipper = asyncio.Event()
         self._life: asyncio.TaskGroup | None = None  # ends before the threads that its tasks need
 
+    async def live(self, started: Callable[[], None]) -> None:
+        """The agent's life; calls that end with it can still use the disk."""
+        try:
+            await super().live(started)
+        finally:
+            self._roots.close()
+            self._disk.close()
+
     async def run(self) -> None:
         """Reads the roots, then observes them until cancelled."""
         if self.settings.enable_object_processing and not can_add_objects():
@@ -93,8 +101,6 @@ class FileStore(Agent):
             self._life = None
             if self.host is not None:
                 self.host.unwatch(self._transfers)
-            self._roots.close()
-            self._disk.close()
 
     def _warn(self, text: str) -> None:
         log.warning("%s", text)
@@ -375,6 +381,9 @@ class FileStore(Agent):
             metadata = await self._prepared(incoming.upload, named)
             change = self._library.place(incoming.upload, target)
             answer = await self._answer(call, change, metadata) | {"action": "create_file"}  # as Moonraker has it
+        except asyncio.CancelledError:  # the agent ends: another one can go on
+            await self._transfers.end_upload(params.id, keep=True)
+            raise
         finally:
             await self._transfers.end_upload(params.id)
         if target.root.name == files.GCODES:
