@@ -51,6 +51,19 @@ class FileAgent:
             asyncio.get_running_loop().call_soon(call.answered)
         return answer
 
+    async def upload(self, name: str, content: bytes, **known: Any) -> Any:
+        """The answer to an upload into the gcodes root; raises BusError."""
+        opened = await self.ask(files.UPLOAD_OPEN, filename=name, size=len(content), **known)
+        if content:
+            self.bus.say(opened["data"], bytes(8) + content, to=self.bus.topics.upload_data("+", "+"))
+        return await self.ask(files.UPLOAD_COMMIT, id=opened["id"], filename=name, size=len(content))
+
+    def cancel(self, row: AnyMethod) -> None:
+        """Ends the calls of a method that are under way."""
+        for task in asyncio.all_tasks():
+            if task.get_name() == f"{self.agent.name}: {row.name}":
+                task.cancel()
+
     def prints(self, path: str) -> None:
         """A file of the gcodes root is being printed from now on."""
         self.bus.results[klippy.LOADED_FILE.name] = {"filename": path}

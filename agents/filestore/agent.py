@@ -3,7 +3,8 @@
 import asyncio
 import logging
 import os
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -14,7 +15,6 @@ from bus.envelope import dumps, loads
 from bus.errors import BusError, Conflict, InvalidParams
 from bus.mandate import Mandate
 from schemas import NoParams, files, printer
-from schemas.gcode_metadata import GcodeMetadata
 
 from . import changes, mounts
 from .chronicle import Metadata
@@ -24,6 +24,7 @@ from .library import Done, Library
 from .logs import Logs
 from .metadata import Limits, Scanner, can_add_objects
 from .notices import Hold, Notices, item, moved_from
+from .pictures import Pictures, Reading
 from .places import Place, klipper_places, outside, places, reserved
 from .prints import Begun, Prints
 from .roots import Location, Root, Roots
@@ -55,17 +56,26 @@ class FileStore(Agent):
         self._clock = clock
         self._disk = Disk()
         links = settings.links
-        self._roots = Roots(reserved(bus.data), None if links is None else [str(link.expanduser()) for link in links])
+        self._roots = Roots(reserved(bus.data), None if links is None else [str(link) for link in links])
         self._logs = Logs(self._roots)
         self._prints = Prints(bus, self._roots, queues=settings.queue_gcode_uploads)
-        self._library = Library(self._roots, self._disk, Notices(self._announce), self._prints.loaded, self._settle)
+        store, notices = Metadata(), Notices(self._announce)
+        self._library = Library(self._roots, self._disk, notices, self._prints.loaded, self._settle, Pictures(store))
         self._scanner = Scanner(Limits(timeout=settings.metadata_timeout))
-        self._gcodes = Gcodes(bus, host, self._library, self._disk, self._scanner)
+        self._gcodes = Gcodes(bus, host, store, self._library, self._disk, self._scanner)
         self._ready = asyncio.Event()
         self._seen: dict[str, float] = {}  # when roots that are not observed were looked at
         self._observed: set[str] = set()
         self._klipper = asyncio.Event()
         self._life: asyncio.TaskGroup | None = None  # ends before the threads that its tasks need
+
+    async def live(self, started: Callable[[], None]) -> None:
+        """The agent's life; calls that end with it can still use the disk."""
+        try:
+            await super().live(started)
+        finally:
+            self._roots.close()
+            self._disk.close()
 
     async def run(self) -> None:
         """Reads the roots, then observes them until cancelled."""
@@ -93,8 +103,6 @@ class FileStore(Agent):
             self._life = None
             if self.host is not None:
                 self.host.unwatch(self._transfers)
-            self._roots.close()
-            self._disk.close()
 
     def _warn(self, text: str) -> None:
         log.warning("%s", text)
@@ -116,7 +124,7 @@ class FileStore(Agent):
             await self._disk.run(changes.remove_unfinished, self._roots, before=before, parts_only=True)
 
     async def _open(self, place: Place) -> Location | None:
-        found = await self._library.open(place.name, place.path.expanduser(), writable=place.writable)
+        found = await self._library.open(place.name, place.path, writable=place.writable)
         self._seen[place.name] = self._now()
         return found
 
@@ -327,15 +335,13 @@ class FileStore(Agent):
         answer = await self._answer(call, self._library.zip(target, items, compress=not params.store_only))
         return _raw({"destination": answer["item"], "action": "zip_files"})
 
-    async def _answer(
-        self, call: Call, change: Awaitable[Done], metadata: GcodeMetadata | None = None
-    ) -> dict[str, Any]:
+    async def _answer(self, call: Call, change: Awaitable[Done]) -> dict[str, Any]:
         """What the caller gets, once metadata is ready; the notification follows when that has left."""
         hold = Hold()
         call.then.append(hold.release)
         done = await change
         hold.take(done.slot)
-        await self._gcodes.changed(done, call.actor, metadata)
+        await self._gcodes.changed(done, call.actor)
         return {"item": item(done.location, done.entry), "action": done.action}
 
     @implements(files.PRINT)
@@ -371,10 +377,12 @@ class FileStore(Agent):
             await incoming.complete(params.size)
             await self._disk.run(incoming.upload.finish, params.checksum or incoming.asked.checksum)
             await self._disk.run(prepare_folder, folder, target)
-            await self._library.require_replaceable(target)  # before its pictures are replaced
-            metadata = await self._prepared(incoming.upload, named)
-            change = self._library.place(incoming.upload, target)
-            answer = await self._answer(call, change, metadata) | {"action": "create_file"}  # as Moonraker has it
+            async with self._prepared(incoming.upload, named) as reading:
+                change = self._library.place(incoming.upload, target, reading)
+                answer = await self._answer(call, change) | {"action": "create_file"}  # as Moonraker has it
+        except asyncio.CancelledError:  # the agent ends: another one can go on
+            await self._transfers.end_upload(params.id, keep=True)
+            raise
         finally:
             await self._transfers.end_upload(params.id)
         if target.root.name == files.GCODES:
@@ -383,10 +391,10 @@ class FileStore(Agent):
             answer |= {"print_started": begun.started, "print_queued": begun.queued}
         return _raw(answer)
 
-    async def _prepared(self, upload: Upload, named: Location) -> GcodeMetadata | None:
+    def _prepared(self, upload: Upload, named: Location) -> AbstractAsyncContextManager[Reading | None]:
         if not is_gcode(named):
-            return None
-        return await self._gcodes.prepare(upload, named, objects=self.settings.enable_object_processing)
+            return nullcontext()
+        return self._gcodes.prepared(upload, named, objects=self.settings.enable_object_processing)
 
     @implements(files.UPLOAD_ABORT)
     async def abort_upload(self, params: files.TransferParams, call: Call) -> str:

@@ -16,6 +16,10 @@ from .roots import GIT, MAX_DEPTH, TEMPORARY, Location, Roots
 MAX_BEHIND = 20_000  # files and folders behind one link
 
 
+Stamp = tuple[int, int, int]
+"""Inode, size, and time in nanoseconds."""
+
+
 @dataclass(slots=True)
 class File:
     """A regular file, or a link to one; `stamp` tells one content from the next."""
@@ -23,7 +27,7 @@ class File:
     size: int
     modified: float
     permissions: Permissions
-    stamp: tuple[int, int, int]  # inode, size, time in nanoseconds
+    stamp: Stamp
 
 
 @dataclass(slots=True)
@@ -111,8 +115,12 @@ def _entry(roots: Roots, location: Location, found: os.stat_result) -> Entry | N
 
 def file_of(roots: Roots, location: Location, found: os.stat_result, *, link: bool = False) -> File:
     """The entry of a file with this status."""
-    stamp = (found.st_ino, found.st_size, found.st_mtime_ns)
-    return File(found.st_size, found.st_mtime, roots.permissions(location, link=link), stamp)
+    return File(found.st_size, found.st_mtime, roots.permissions(location, link=link), stamp_of(found))
+
+
+def stamp_of(found: os.stat_result) -> Stamp:
+    """The stamp of what has this status."""
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _plain(roots: Roots, location: Location, found: os.stat_result, *, link: bool = False) -> Folder:

@@ -5,7 +5,8 @@ import errno
 import logging
 import os
 import posixpath
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import PurePosixPath
 from uuid import uuid4
 
@@ -18,14 +19,15 @@ from bus.record import Record
 from schemas import files
 from schemas.gcode_metadata import FileMetadata, GcodeMetadata
 
-from .beneath import make_folders, open_beneath
+from .beneath import open_beneath
 from .changes import temporary_name
 from .chronicle import CHANGED, HISTORY, PRINTED, SCANNED, STREAM, Known, Metadata
 from .disk import Disk
-from .entries import File, Folder
+from .entries import File, Folder, Stamp, stamp_of
 from .index import has_gcode_suffix
 from .library import Done, Library
-from .metadata import Busy, Job, NoSpace, NotGcode, ScanError, Scanner, gcode_name, renamed
+from .metadata import Busy, Job, NoSpace, NotGcode, ScanError, Scanner, gcode_name
+from .pictures import Reading
 from .roots import Location, Roots, explained
 from .transfer import Upload
 
@@ -35,6 +37,7 @@ UNPRINTED: Known = {"print_start_time": None, "job_id": None}
 UFP = ".ufp"
 AT_ONCE = 16  # files of others that are scanned before they are announced; more at once have to wait
 PATIENCE = 5.0  # seconds for which a folder is not announced while what is in it is scanned
+TRIES = 3  # for a file that others change while it is scanned
 BUSY_SECONDS = 1.0  # after which files that wait are tried again
 
 
@@ -46,24 +49,28 @@ def is_gcode(location: Location) -> bool:
 class Gcodes:
     """Scans, and the store of what they have found."""
 
-    def __init__(self, bus: Bus, host: Host | None, library: Library, disk: Disk, scanner: Scanner) -> None:
+    def __init__(
+        self, bus: Bus, host: Host | None, store: Metadata, library: Library, disk: Disk, scanner: Scanner
+    ) -> None:
         self._bus = bus
         self._host = host
         self._library = library
         self._disk = disk
         self._scanner = scanner
-        self._store = Metadata()
+        self._store = store
+        self._readings: set[Reading] = set()
         self._unscanned: dict[Location, None] = {}
         self._wanted = asyncio.Event()
         self._describing = asyncio.Lock()
         self._announced = 0  # files that are scanned before they are announced
-        self._failed: dict[str, tuple[int, int, int]] = {}  # stamps of files that could not be read
+        self._failed: dict[str, Stamp] = {}  # stamps of files that could not be read
         self.record = Record(bus)
 
     async def restore(self) -> None:
         """Learns what the log knows, and follows which files are printed."""
         self._bus.subscribe(self._bus.topics.event(HISTORY, PRINTED), self._on_printed)
-        self._store = await restored(Metadata, self._bus, self._host)
+        found = await restored(Metadata, self._bus, self._host)
+        self._store.files, self._store.prints = found.files, found.prints
 
     async def run(self) -> None:
         """Scans in the background, one file after the other, for ever."""
@@ -99,6 +106,15 @@ class Gcodes:
 
         Raises NotFound, InvalidParams, Internal; and Unavailable where another try may find it.
         """
+        for _ in range(TRIES):
+            known = await self._known(location, again=again)
+            if known is not None:
+                return known
+        self._later(location)
+        raise Unavailable("The file changes all the time")
+
+    async def _known(self, location: Location, *, again: bool) -> Known | None:
+        """The same, but None for a file that something has happened to meanwhile."""
         file = self._library.file(location)
         if not is_gcode(location):
             raise InvalidParams("This is not a gcode file") if again else NotFound("No metadata")
@@ -108,7 +124,7 @@ class Gcodes:
         if self._failed.get(location.path) == file.stamp and not again:
             raise NotFound("The file has no metadata")
         try:
-            metadata = await self._scan(location)
+            return await self._scan(location)
         except NotGcode as error:
             self._failed[location.path] = file.stamp
             raise InvalidParams(str(error)) from None
@@ -119,48 +135,41 @@ class Gcodes:
             elif not shown.retryable:
                 self._failed[location.path] = file.stamp
             raise shown from None
-        return self._keep(location, metadata)
 
-    async def prepare(self, upload: Upload, target: Location, *, objects: bool) -> GcodeMetadata | None:
-        """Reads what is being uploaded, and rewrites it where that is wanted; None where it says nothing.
+    @asynccontextmanager
+    async def prepared(self, upload: Upload, named: Location, *, objects: bool) -> AsyncIterator[Reading]:
+        """Reads what is being uploaded, and rewrites it where that is wanted; what was read lasts as long as the block.
 
         Raises Unprocessable for an archive without gcode; for one that cannot be unpacked now OutOfSpace, Unavailable
         or Internal.
         """
-        output = temporary_name() if objects or target.name.lower().endswith(UFP) else None
-        old = _archived(target.name, self._store.files.get(final(target).path, {}))
+        target = final(named)
         folder = await self._disk.run(_folder, target)
+        async with self._reading(target, folder, archive=named != target) as reading:
+            await self._prepare(reading, upload, named, objects=objects)
+            yield reading
+
+    async def _prepare(self, reading: Reading, upload: Upload, named: Location, *, objects: bool) -> None:
+        archive = reading.location != named
+        output = temporary_name() if objects or archive else None
+        replaces = self._has_archived(reading.location)
+        job = Job(upload.file, reading.folder, named.name, output, objects, reading.stem, replaces)
         try:
-            job = Job(upload.file, folder, target.name, output, objects, replaces=bool(old))
             scan = await self._scanner.scan(job)
-            new = _thumbnails(scan.metadata.model_dump(exclude_unset=True))
-            await self._disk.run(_unlink_thumbnails, target, [path for path in old if path not in new])
-            if scan.rewritten and output is not None:
-                await self._disk.run(upload.become, folder, output)
-            return scan.metadata
         except NotGcode as error:
             raise Unprocessable(str(error)) from None
         except ScanError as error:
-            log.warning("%s was not scanned: %s", target.path, error)
-            if final(target) != target:
+            log.warning("%s was not scanned: %s", named.path, error)
+            if archive:
                 raise _unscanned("The archive could not be unpacked", error) from None
-            await self._disk.run(_unlink_thumbnails, target, old)
-            return None
-        finally:
-            await self._disk.run(os.close, folder)
+            return
+        reading.take(scan)
+        if scan.rewritten and output is not None:
+            await self._disk.run(upload.become, reading.folder, output)
 
-    async def changed(self, done: Done, actor: Actor | None = None, metadata: GcodeMetadata | None = None) -> None:
-        """Notes a change, and has metadata ready for what is new or different; `metadata` was read before."""
-        source = done.source if done.action.startswith("move") else None
-        before = self._store.files.get(source.path) if source is not None else None
-        gone = self._store.files.get(done.location.path) if done.action == "delete_file" else None
-        self._note(done, source, actor)
-        if metadata is not None:
-            self._keep(done.location, metadata)
-        if source is not None and before is not None and done.action == "move_file":
-            await self._follow(source, done.location, before)
-        elif gone is not None and done.location.root.name == files.GCODES:
-            await self._disk.run(_unlink_thumbnails, done.location, _thumbnails(gone))
+    async def changed(self, done: Done, actor: Actor | None = None) -> None:
+        """Notes a change, and has metadata ready for what is new or different."""
+        self._note(done, actor)
         if done.action in ("create_file", "modify_file", "move_file") and is_gcode(done.location):
             await self._get_ready(done.location, outside=actor is None)
         elif done.action.endswith("_dir"):
@@ -215,7 +224,10 @@ class Gcodes:
         finally:
             self._announced -= outside
 
-    def _note(self, done: Done, source: Location | None, actor: Actor | None) -> None:
+    def _note(self, done: Done, actor: Actor | None) -> None:
+        source = done.source if done.action.startswith("move") else None
+        for reading in self._readings:
+            reading.disturbed |= any(each.holds(reading.location) for each in (done.location, source or done.location))
         data: dict[str, JSON] = {"action": done.action, "root": done.location.root.name, "path": done.location.path}
         if source is not None:
             data |= {"source_root": source.root.name, "source_path": source.path}
@@ -223,6 +235,8 @@ class Gcodes:
         self._library.index.touch(files.GCODES)
         if not (done.location.hidden and (source or done.location).hidden):
             self.record.note(STREAM, CHANGED, data, actor)
+        if done.metadata is not None:
+            self._keep(done.location, done.metadata)
 
     def _keep(self, location: Location, metadata: GcodeMetadata) -> Known:
         known: Known = metadata.model_dump(mode="json", exclude_unset=True)
@@ -233,22 +247,36 @@ class Gcodes:
         self.record.note(STREAM, SCANNED, data)
         return known
 
-    async def _scan(self, location: Location) -> GcodeMetadata:
-        file, folder, linked = await self._disk.run(_opened, self._library.roots, location)
+    async def _scan(self, location: Location) -> Known | None:
+        """Reads a file and keeps what it finds; None where something has happened to the file meanwhile."""
+        file, stamp, folder, linked = await self._disk.run(_opened, self._library.roots, location)
         try:
-            scan = await self._scanner.scan(Job(file, folder, location.name, pictures=not linked))
+            async with self._reading(location, folder) as reading:
+                job = Job(file, folder, location.name, pictures=None if linked else reading.stem)
+                reading.take(await self._scanner.scan(job))
+                async with self._library.unchanged(location, stamp) as unchanged:
+                    if not unchanged or reading.disturbed:
+                        return None
+                    metadata = await self._disk.run(reading.place)
+                    return None if metadata is None else self._keep(location, metadata)
         finally:
-            await self._disk.run(_close, file, folder)
-        return scan.metadata
+            await self._disk.run(os.close, file)
 
-    async def _follow(self, source: Location, target: Location, known: Known) -> None:
-        """A file has moved: its thumbnails move with it, under its new name, or go where it has left the root."""
-        if target.root.name != files.GCODES:
-            return await self._disk.run(_unlink_thumbnails, source, _thumbnails(known))
-        metadata, moves = renamed(GcodeMetadata.model_validate(known), source.name, target.name)
-        if await self._disk.run(_move_thumbnails, source, target, moves):
-            self._keep(target, metadata)
-        return None
+    @asynccontextmanager
+    async def _reading(self, location: Location, folder: int, *, archive: bool = False) -> AsyncIterator[Reading]:
+        reading = Reading(location, folder, archive=archive)
+        self._readings.add(reading)
+        try:
+            yield reading
+        finally:
+            self._readings.remove(reading)
+            await self._disk.run(reading.close)
+
+    def _has_archived(self, location: Location) -> bool:
+        """Whether an earlier archive of that name has brought a picture, which a scan would take for the file's own."""
+        own = f"{PurePosixPath(location.name).stem}.png"
+        known = self._store.files.get(location.path, {})
+        return any(posixpath.basename(each["relative_path"]) == own for each in known.get("thumbnails", ()))
 
     def _on_printed(self, _topic: str, payload: bytes) -> None:
         self._store.take(PRINTED, loads(payload)["data"])
@@ -295,26 +323,17 @@ def _unscanned(what: str, error: ScanError) -> BusError:
     return Internal(f"{what}: {error}")
 
 
-def _thumbnails(known: Known) -> list[str]:
-    return [each["relative_path"] for each in known.get("thumbnails", ())]
-
-
-def _archived(name: str, known: Known) -> list[str]:
-    """The picture that an earlier archive of that name has brought; a scan would take it for the file's own."""
-    return [path for path in _thumbnails(known) if posixpath.basename(path) == f"{PurePosixPath(name).stem}.png"]
-
-
 def _folder(target: Location) -> int:
     """The folder of a file."""
     with explained(InvalidParams, "The folder"):
         return open_beneath(target.root.handle, target.parent.path)
 
 
-def _opened(roots: Roots, location: Location) -> tuple[int, int, bool]:
-    """A file, its folder, and whether that is behind a link and so not to be written to."""
+def _opened(roots: Roots, location: Location) -> tuple[int, Stamp, int, bool]:
+    """A file and its stamp, its folder, and whether that is behind a link and so not to be written to."""
     file = roots.open_file(location)
     try:
-        return file, *_folder_of(roots, location)
+        return file, stamp_of(os.fstat(file)), *_folder_of(roots, location)
     except BaseException:
         os.close(file)
         raise
@@ -328,44 +347,3 @@ def _folder_of(roots: Roots, location: Location) -> tuple[int, bool]:
             if error.errno != errno.ELOOP:
                 raise
         return roots.open(location.parent), True
-
-
-def _close(*descriptors: int) -> None:
-    for each in descriptors:
-        os.close(each)
-
-
-def _unlink_thumbnails(location: Location, paths: list[str]) -> None:
-    """Deletes pictures beside a file; nothing on the way to them may be a link."""
-    for path in paths:
-        thumbnail = location.parent.child(path)
-        with suppress(OSError):
-            parent = open_beneath(location.root.handle, thumbnail.parent.path)
-            try:
-                os.unlink(thumbnail.name, dir_fd=parent)
-            finally:
-                os.close(parent)
-
-
-def _move_thumbnails(source: Location, target: Location, moves: list[tuple[str, str]]) -> bool:
-    """Whether all pictures are where the file is now."""
-    for path, new_path in moves:
-        old, new = source.parent.child(path), target.parent.child(new_path)
-        try:
-            make_folders(target.root.handle, new.parent.path)
-            parent = open_beneath(source.root.handle, old.parent.path)
-            try:
-                _rename(parent, old.name, new)
-            finally:
-                os.close(parent)
-        except OSError:
-            return False
-    return True
-
-
-def _rename(parent: int, name: str, new: Location) -> None:
-    folder = open_beneath(new.root.handle, new.parent.path)
-    try:
-        os.rename(name, new.name, src_dir_fd=parent, dst_dir_fd=folder)
-    finally:
-        os.close(folder)

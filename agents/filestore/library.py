@@ -2,33 +2,40 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from bus.errors import Forbidden, InvalidParams, NotFound, Unavailable
 from schemas.files import GCODES
+from schemas.gcode_metadata import GcodeMetadata
 
 from . import changes, entries
 from .changes import Seen, observe
 from .disk import Disk
-from .entries import Entry, File, Folder
+from .entries import Entry, File, Folder, Stamp
 from .index import Difference, Index, differences
 from .notices import Notices, Slot, is_watched
+from .pictures import Along, Pictures, Reading
 from .roots import Location, Roots
 from .transfer import Upload
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 
 class Done(NamedTuple):
-    """A change that was made: what it was, and its place among the notifications."""
+    """A change that was made: what it was, its place among the notifications, and metadata that is new with it."""
 
     action: str
     location: Location
     entry: Entry | None
     slot: Slot
     source: Location | None = None
+    metadata: GcodeMetadata | None = None
 
 
 Loaded = Callable[[], Awaitable[Location | None]]
@@ -39,16 +46,19 @@ class Library:
     """All files; one change at a time, each seen in the index before the next begins.
 
     `loaded` says which file must stay as it is, `settle` gets each change that nobody has asked for here, and releases
-    its place.
+    its place; `pictures` go along with their files.
     """
 
-    def __init__(self, roots: Roots, disk: Disk, notices: Notices, loaded: Loaded, settle: Settle) -> None:
+    def __init__(
+        self, roots: Roots, disk: Disk, notices: Notices, loaded: Loaded, settle: Settle, pictures: Pictures
+    ) -> None:
         self.roots = roots
         self.index = Index()
         self._disk = disk
         self._notices = notices
         self._loaded = loaded
         self._settle = settle
+        self._pictures = pictures
         self._changing = asyncio.Lock()
 
     async def open(self, name: str, path: Path, *, writable: bool) -> Location | None:
@@ -87,7 +97,7 @@ class Library:
         async with self._changing:
             await self._require_idle(location)
             await self._meet(location)
-            await self._disk.run(changes.delete_file, self.roots, location)
+            await self._change(partial(changes.delete_file, self.roots, location), self._pictures.leaving(location))
             return await self._deleted("delete_file", location)
 
     async def move(self, source: Location, dest: Location) -> Done:
@@ -97,9 +107,10 @@ class Library:
             await self._require_idle(source, target)
             await self._meet(source, target.parent)
             old = self.index.find(source)
-            was_folder = await self._disk.run(changes.move, self.roots, source, target)
+            along = self._pictures.moving(source, target)
+            was_folder, metadata = await self._change(partial(changes.move, self.roots, source, target), along)
             self._gone(await self._disk.run(observe, self.roots, source))
-            done = await self._done("move_dir" if was_folder else "move_file", target, source)
+            done = await self._done("move_dir" if was_folder else "move_file", target, source, metadata)
             if done.entry is not None:
                 self._tell(differences(target, old or done.entry, done.entry, moved=True))
             return done
@@ -110,7 +121,8 @@ class Library:
             target = await self._disk.run(changes.destination, self.roots, source, dest)
             await self._require_idle(target)
             await self._meet(target.parent)
-            was_folder = await self._disk.run(changes.copy, self.roots, source, target)
+            copying = partial(changes.copy, self.roots, source, target)
+            was_folder, _ = await self._change(copying, self._pictures.placing(target))
             return await self._done("create_dir" if was_folder else self._written(target), target, source)
 
     async def zip(self, target: Location, items: Iterable[Location], *, compress: bool) -> Done:
@@ -122,29 +134,32 @@ class Library:
             async with self._changing:
                 await self._require_idle(target)
                 await self._meet(target.parent)
-                await self._disk.run(made.place)
+                await self._change(made.place, self._pictures.placing(target))
                 return await self._done(self._written(target), target)
         finally:
             await self._disk.run(made.close)
 
-    async def require_replaceable(self, target: Location) -> None:
-        """Raises Forbidden where a file is the loaded one."""
-        async with self._changing:
-            await self._require_idle(target)
-
-    async def place(self, upload: Upload, target: Location) -> Done:
+    async def place(self, upload: Upload, target: Location, reading: Reading | None = None) -> Done:
         """Makes what was uploaded a file, in a folder that exists; raises Forbidden where that is the loaded one."""
         async with self._changing:
             await self._require_idle(target)
             above = self._reachable(target)
             written = self._written(target)
-            await self._disk.run(upload.place, target)
+            placing = partial(upload.place, target)
+            _, metadata = await self._change(placing, self._pictures.placing(target, reading))
             if above != target:
                 self.index.put(await self._disk.run(observe, self.roots, above))
                 made = self.index.find(above)
                 slot = self._notices.reserve("create_dir", above, made, ours=True)
                 self._settle(Done("create_dir", above, made, slot))
-            return await self._done(written, target)
+            return await self._done(written, target, metadata=metadata)
+
+    @asynccontextmanager
+    async def unchanged(self, location: Location, stamp: Stamp) -> AsyncIterator[bool]:
+        """Whether a file is the one with that stamp; nothing is changed here for the length of the block."""
+        async with self._changing:
+            found = await self._disk.run(entries.look_at_file, self.roots, location)
+            yield found is not None and found.stamp == stamp
 
     async def refresh(self, location: Location) -> None:
         """Looks at a location again: what others have changed there is told in as few words as possible."""
@@ -171,10 +186,12 @@ class Library:
             told = {is_watched(each, folder=folder) for each in (source, target)}
             if old is None or gone.entry is not None or type(there.entry) is not type(old) or len(told) > 1:
                 if not unknown or self._reachable(source) == source:
-                    self._compare(gone, old)
-                return self._compare(there, before)
+                    await self._compare(gone, old)
+                return await self._compare(there, before)
+            metadata = await self._disk.run(self._pictures.moving(source, target))
             self._gone(gone)
-            self._settle(self._seen("move_dir" if folder else "move_file", there, source, ours=False))
+            done = self._seen("move_dir" if folder else "move_file", there, source, ours=False)
+            self._settle(done._replace(metadata=metadata))
             self._tell(differences(target, old, there.entry, moved=True))
             return None
 
@@ -230,10 +247,13 @@ class Library:
     async def _look_again(self, location: Location) -> None:
         location = self._reachable(location)
         old = self.index.find(location)
-        self._compare(await self._disk.run(observe, self.roots, location), old)
+        await self._compare(await self._disk.run(observe, self.roots, location), old)
 
-    def _compare(self, seen: Seen, old: Entry | None) -> None:
+    async def _compare(self, seen: Seen, old: Entry | None) -> None:
         found = list(differences(seen.location, old, seen.entry))
+        gone = [each.location for each in found if each.action == "delete_file"]
+        if gone:
+            await self._disk.run(self._pictures.leaving(*gone))
         self.index.put(seen)
         self._tell(found)
 
@@ -243,8 +263,19 @@ class Library:
             slot = self._notices.reserve(each.action, each.location, each.entry)
             self._settle(Done(each.action, each.location, each.entry, slot))
 
-    async def _done(self, action: str, location: Location, source: Location | None = None) -> Done:
-        return self._seen(action, await self._disk.run(observe, self.roots, location), source)
+    async def _change(self, work: Callable[[], T], along: Along) -> tuple[T, GcodeMetadata | None]:
+        """Changes something on the disk, and what belongs to it; the second even for somebody who is cancelled."""
+        return await self._disk.run(lambda: (work(), along()))
+
+    async def _done(
+        self,
+        action: str,
+        location: Location,
+        source: Location | None = None,
+        metadata: GcodeMetadata | None = None,
+    ) -> Done:
+        seen = await self._disk.run(observe, self.roots, location)
+        return self._seen(action, seen, source)._replace(metadata=metadata)
 
     async def _deleted(self, action: str, location: Location) -> Done:
         self._gone(await self._disk.run(observe, self.roots, location))

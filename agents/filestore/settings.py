@@ -1,10 +1,14 @@
 """What can be configured about files."""
 
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from bus.agent import Settings
+from bus.system_users import at_home
+
+HomePath = Annotated[Path, AfterValidator(at_home)]
 
 
 class RootSettings(BaseModel):
@@ -12,18 +16,18 @@ class RootSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    path: Path
+    path: HomePath
     writable: bool = False
 
 
 class FileStoreSettings(Settings):
     """Where files are, and what may be done with them."""
 
-    gcodes: Path | None = Field(None, description="By default `gcodes` in the data folder, as config and logs.")
-    config: Path | None = None
-    logs: Path | None = None
+    gcodes: HomePath | None = Field(None, description="By default `gcodes` in the data folder, as config and logs.")
+    config: HomePath | None = None
+    logs: HomePath | None = None
     roots: dict[str, RootSettings] = Field({}, description="More roots, by name.")
-    links: list[Path] | None = Field(
+    links: list[HomePath] | None = Field(
         None,
         description="Folders outside the roots that links may lead into, for reading; without it, links that root or "
         "the user of this server has made on this machine's own disks may lead anywhere.",

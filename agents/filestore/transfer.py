@@ -115,9 +115,12 @@ class Upload:
         self._folder, self._name = os.dup(folder), name
 
     def leave(self) -> None:
-        """Lets go of what an upload of the same key is going to continue."""
+        """Lets go of what an upload of the same key is going to continue; of what it has become instead, as `close`."""
+        if not self._name.startswith(PART):
+            return self.close()
         os.close(self.file)
         os.close(self._folder)
+        return None
 
     def close(self) -> None:
         """Lets go; what has no name by now is deleted."""

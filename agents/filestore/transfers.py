@@ -172,11 +172,11 @@ class Transfers:
         return found
 
     async def end_upload(self, number: str, *, keep: bool = False) -> None:
-        """Drops an upload, and its temporary file where that has not become a file and is not kept for later."""
+        """Drops an upload, and its temporary file unless that has become a file; with `keep`, or can be continued."""
         incoming = self._incoming.pop(number, None)
         if incoming is not None:
             await self._settled(incoming)
-            await self._disk.run(incoming.upload.leave if keep else incoming.upload.close)
+            await self._disk.run(incoming.upload.leave if keep and incoming.key else incoming.upload.close)
 
     def _download(self, number: str, owner: Owner) -> Outgoing:
         found = self._outgoing.get(number)
@@ -270,7 +270,7 @@ class Transfers:
         for number, incoming in list(self._incoming.items()):
             if incoming.heard < late and not incoming.busy and not incoming.ending and self._tasks is not None:
                 incoming.fail(Timeout("Nothing was heard of the client for too long"))
-                ending = self.end_upload(number, keep=incoming.key is not None)
+                ending = self.end_upload(number, keep=True)
                 self._tasks.create_task(ending, name="filestore: late upload")
         for number, outgoing in self._outgoing.items():
             if outgoing.heard < late and not outgoing.busy and self._tasks is not None:
@@ -288,6 +288,7 @@ class Transfers:
 
     def _close_all(self) -> None:
         for incoming in self._incoming.values():
-            incoming.upload.leave() if incoming.key else incoming.upload.close()
+            if not incoming.ending:  # else whoever ends it does that
+                incoming.upload.leave() if incoming.key else incoming.upload.close()
         for outgoing in self._outgoing.values():
             outgoing.download.close()

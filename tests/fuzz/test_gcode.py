@@ -27,7 +27,7 @@ def scanned(content: bytes) -> GcodeMetadata:
         folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
         try:
             found, rewritten = scan(
-                Order(file.fileno(), folder, "part.gcode", ".new", objects=True), lambda share: None
+                Order(file.fileno(), folder, "part.gcode", ".new", objects=True, pictures="new"), lambda share: None
             )
         finally:
             os.close(folder)

@@ -15,17 +15,28 @@ def is_plain(name: str) -> bool:
 
 
 @contextlib.contextmanager
-def whole_file(folder: int, name: str, *, durable: bool = False) -> Iterator[BinaryIO]:
-    """A new file that appears under its name when all is written, in place of one that was there; raises OSError."""
-    part = name + PART
-    remove(folder, part)
-    descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, FILE_MODE, dir_fd=folder)
+def new_file(folder: int, name: str, *, durable: bool = False) -> Iterator[BinaryIO]:
+    """A file that did not exist before, and does not afterwards where it could not be written; raises OSError."""
+    descriptor = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, FILE_MODE, dir_fd=folder)
     try:
         with os.fdopen(descriptor, "wb") as file:
             yield file
             file.flush()
             if durable:
                 os.fsync(descriptor)
+    except BaseException:
+        remove(folder, name)
+        raise
+
+
+@contextlib.contextmanager
+def whole_file(folder: int, name: str, *, durable: bool = False) -> Iterator[BinaryIO]:
+    """A new file that appears under its name when all is written, in place of one that was there; raises OSError."""
+    part = name + PART
+    remove(folder, part)
+    with new_file(folder, part, durable=durable) as file:
+        yield file
+    try:
         os.rename(part, name, src_dir_fd=folder, dst_dir_fd=folder)
     except BaseException:
         remove(folder, part)

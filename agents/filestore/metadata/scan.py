@@ -33,7 +33,7 @@ class Order:
     name: str
     output: str | None = None
     objects: bool = False
-    pictures: bool = True
+    pictures: str | None = None
     replaces: bool = False
 
 
@@ -97,24 +97,19 @@ def _add_objects(order: Order, source: BinaryIO, read: Excerpt, progress: Progre
 def _describe(order: Order, file: int, read: Excerpt) -> dict[str, object]:
     status = os.fstat(file)
     found = {"size": status.st_size, "modified": status.st_mtime, "uuid": str(uuid4()), **describe(read)}
-    pictures = _save_pictures(order, gcode_name(order.name), read, found["slicer"]) if order.pictures else []
+    pictures = _save_pictures(order, gcode_name(order.name), read, found["slicer"])
     return {**found, "thumbnails": pictures} if pictures else found
 
 
 def _save_pictures(order: Order, name: str, read: Excerpt, slicer: object) -> list[dict[str, object]]:
-    if not name.isprintable():  # no JSON could name its pictures
+    if order.pictures is None or not name.isprintable():  # no JSON could name its pictures
         return []
     found = thumbnails.with_small(thumbnails.pictures(read.pictures))
     if not found:
         own = slicer == CURA and not order.replaces
         beside = _archived(order) or (thumbnails.kept(order.folder, name) if own else None)
         found = thumbnails.beside(beside) if beside else []
-    if not found:
-        thumbnails.forget(order.folder, name, [])
-        return []
-    listed = thumbnails.save(order.folder, name, found)
-    thumbnails.forget(order.folder, name, listed)
-    return listed
+    return thumbnails.save(order.folder, order.pictures, found) if found else []
 
 
 def _archived(order: Order) -> thumbnails.Picture | None:

@@ -6,7 +6,7 @@ import json
 import logging
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -45,7 +45,8 @@ class Job:
     `name` is what the file is or will be called in `folder`; one that ends in .ufp is an archive to unpack. Contents
     that have to be rewritten go to a new file `output` of the folder (called `output` and .part until it is whole);
     None: they are left as they are. `objects`: definitions of objects are added where they are missing. `pictures`:
-    thumbnails are kept in the folder. `replaces`: a picture of an archive that is there already is another file's.
+    what thumbnails are called after that are written into the folder; None: there are none. `replaces`: a picture of an
+    archive that is there already is another file's.
     """
 
     file: int
@@ -53,16 +54,20 @@ class Job:
     name: str
     output: str | None = None
     objects: bool = False
-    pictures: bool = True
+    pictures: str | None = None
     replaces: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """The metadata of a file; where its output was written, of that, which is durable and takes the file's place."""
+    """The metadata of a file; where its output was written, of that, which is durable and takes the file's place.
+
+    `former` are the pictures of the name that the file has or will have, of whatever had it until now.
+    """
 
     metadata: GcodeMetadata
     rewritten: bool
+    former: Sequence[str]
 
 
 class Scanner:
@@ -92,9 +97,10 @@ class Scanner:
     async def scan(self, job: Job, progress: Progress | None = None) -> Scan:
         """The metadata of a file; `progress` is told of 0 to 1 during long work.
 
-        Raises ScanError. After an error, and when cancelled, the output does not exist; thumbnails may.
+        Raises ScanError. After an error, and when cancelled, the output does not exist; thumbnails may, but no more
+        are written.
         """
-        if not is_plain(job.name) or not (job.output is None or is_plain(job.output)):
+        if not all(is_plain(name) for name in (job.name, job.output, job.pictures) if name is not None):
             raise ValueError("names are single components of a path")
         if self._waiting >= MAX_WAITING:
             raise Busy("Too many files wait to be scanned")
@@ -108,7 +114,7 @@ class Scanner:
     async def _scan(self, job: Job, progress: Progress | None) -> Scan:
         try:
             reply = await self._ask(job, progress)
-            return Scan(GcodeMetadata.model_validate(reply["metadata"]), reply["rewritten"])
+            return Scan(GcodeMetadata.model_validate(reply["metadata"]), reply["rewritten"], reply["former"])
         except BaseException as error:
             if not isinstance(error, errors.ScanError) or isinstance(error, TimedOut):
                 await self._dismiss()

@@ -8,18 +8,20 @@ import logging
 import os
 import re
 from collections.abc import Collection, Iterable, Iterator
+from itertools import islice
 from pathlib import PurePosixPath
 from types import ModuleType
 from typing import NamedTuple
 
 from .excerpt import PictureBlock
-from .folder import make, remove, subfolder, whole_file
+from .folder import make, new_file, subfolder
 from .names import THUMBS
 
 log = logging.getLogger(__name__)
 
 SMALL = 32  # pixels of either side that the front ends' lists show
 MAX_BYTES = 4 << 20  # of one picture
+MAX_FORMER = 32  # pictures of an earlier version that are replaced at a time
 MAX_SIDE = 4096  # pixels
 MAX_PIXELS = 4 << 20
 SIZE = re.compile(rb"[ \t]+(\d{1,5})[ x*X](\d{1,5})")
@@ -126,22 +128,21 @@ def beside(picture: Picture) -> list[tuple[str, Picture]]:
     return [*_small([drawn]), (".png", drawn)] if drawn else []
 
 
-def save(folder: int, name: str, found: Iterable[tuple[str, Picture]]) -> list[dict[str, object]]:
-    """Writes the pictures of a gcode file into `.thumbs` of its folder, and says how metadata lists them.
+def save(folder: int, stem: str, found: Iterable[tuple[str, Picture]]) -> list[dict[str, object]]:
+    """Writes pictures into `.thumbs` of a folder, under a stem that is new there, and says how metadata lists them.
 
     A folder that takes none (it is full, or `.thumbs` is a link) is no reason to refuse the file.
     """
-    stem = PurePosixPath(name).stem
     listed: list[dict[str, object]] = []
     try:
         make(folder, THUMBS)
         with subfolder(folder, THUMBS) as thumbs:
             for ending, picture in found:
-                with whole_file(thumbs, stem + ending) as file:
+                with new_file(thumbs, stem + ending) as file:
                     file.write(picture.data)
                 listed.append(_entry(stem + ending, picture))
     except OSError as error:
-        log.warning("no thumbnails of %s: %s", name, error)
+        log.warning("no thumbnails as %s: %s", stem, error)
     return listed
 
 
@@ -160,11 +161,10 @@ def kept(folder: int, name: str) -> Picture | None:
     return None
 
 
-def forget(folder: int, name: str, listed: Iterable[dict[str, object]]) -> None:
-    """Removes pictures of an earlier version of a file that the present one does not have."""
-    keep = {entry["relative_path"] for entry in listed}
+def former(folder: int, name: str) -> list[str]:
+    """The pictures of a gcode file that are there already, but for one that came beside it; of very many, some."""
     stem = re.escape(PurePosixPath(name).stem)
-    with contextlib.suppress(OSError), subfolder(folder, THUMBS) as thumbs:
-        for old in [entry.name for entry in os.scandir(thumbs)]:
-            if re.fullmatch(rf"{stem}-\d+x\d+\.(?:png|jpg)", old) and f"{THUMBS}/{old}" not in keep:
-                remove(thumbs, old)
+    with contextlib.suppress(OSError), subfolder(folder, THUMBS) as thumbs, os.scandir(thumbs) as there:
+        called = (each.name for each in there if re.fullmatch(rf"{stem}-\d+x\d+\.(?:png|jpg)", each.name))
+        return [f"{THUMBS}/{each}" for each in islice(called, MAX_FORMER)]
+    return []

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from . import thumbnails
 from .errors import Failed, NoSpace, ScanError
+from .names import gcode_name
 from .scan import Order, scan
 
 log = logging.getLogger(__name__)
@@ -70,7 +72,8 @@ def answer(wanted: Mapping[str, Any], descriptors: list[int], progress: Callable
     except Exception as error:
         failure = _explained(error, order)
         return _unread(order) or {"error": type(failure).__name__, "text": str(failure)}
-    return {"metadata": metadata, "rewritten": rewritten}
+    former = thumbnails.former(folder, gcode_name(order.name)) if order.pictures is not None else []
+    return {"metadata": metadata, "rewritten": rewritten, "former": former}
 
 
 def _explained(error: Exception, order: Order) -> ScanError:
@@ -96,6 +99,7 @@ def _unread(order: Order) -> dict[str, object] | None:
     return {
         "metadata": {"size": found.st_size, "modified": found.st_mtime, "uuid": str(uuid4())},
         "rewritten": True,
+        "former": [],
     }
 
 

@@ -12,12 +12,14 @@ from pathlib import Path
 import pytest
 
 from agents.filestore import gcodes
+from agents.filestore.chronicle import Metadata
 from agents.filestore.disk import Disk
-from agents.filestore.gcodes import Gcodes, final
+from agents.filestore.gcodes import Gcodes
 from agents.filestore.library import Done, Library
 from agents.filestore.metadata import Limits, Scanner
 from agents.filestore.metadata.scanner import MAX_WAITING
 from agents.filestore.notices import Notices
+from agents.filestore.pictures import Pictures
 from agents.filestore.roots import Location, Roots
 from agents.filestore.transfer import Upload
 from bus.errors import BusError, Internal, Unavailable, Unprocessable
@@ -50,20 +52,21 @@ class Place:
     def __init__(self, folder: Path, limits: Limits) -> None:
         self.bus, self.disk, self.roots, self.folder = RecordingBus(folder), Disk(), Roots(), folder
         self.found: list[Done] = []
-        self.library = Library(self.roots, self.disk, Notices(lambda said: None), nothing_loaded, self.found.append)
+        store, notices = Metadata(), Notices(lambda said: None)
+        self.library = Library(self.roots, self.disk, notices, nothing_loaded, self.found.append, Pictures(store))
         self.scanner = Scanner(limits)
-        self.gcodes = Gcodes(self.bus, None, self.library, self.disk, self.scanner)
+        self.gcodes = Gcodes(self.bus, None, store, self.library, self.disk, self.scanner)
 
     async def upload(self, name: str, content: bytes) -> GcodeMetadata:
         """What is known of a new file."""
         upload = Upload(self.at(name), size=None, limit=1 << 20)
         try:
             upload.write([memoryview(content)])
-            metadata = await self.gcodes.prepare(upload, self.at(name), objects=False)
-            assert metadata is not None
-            done = await self.library.place(upload, final(self.at(name)))
-            await self.gcodes.changed(done, ALICE, metadata)
-            return metadata
+            async with self.gcodes.prepared(upload, self.at(name), objects=False) as reading:
+                done = await self.library.place(upload, reading.location, reading)
+                await self.gcodes.changed(done, ALICE)
+            assert done.metadata is not None
+            return done.metadata
         finally:
             upload.close()
 

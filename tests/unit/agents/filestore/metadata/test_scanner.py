@@ -301,7 +301,11 @@ async def test_too_little_memory_is_a_clear_error(folder: Folder) -> None:
 @on_a_loop
 async def test_names_that_lead_elsewhere_are_refused(folder: Folder, name: str) -> None:
     async with Scanner() as scanner:
-        for job in (Job(0, folder.descriptor, name), Job(0, folder.descriptor, "a.gcode", output=name)):
+        for job in (
+            Job(0, folder.descriptor, name),
+            Job(0, folder.descriptor, "a.gcode", output=name),
+            Job(0, folder.descriptor, "a.gcode", pictures=name),
+        ):
             with pytest.raises(ValueError):
                 await scanner.scan(job)
     assert workers() == []
@@ -327,7 +331,7 @@ async def test_a_large_file_with_pictures_is_read_at_once(folder: Folder) -> Non
     async with Scanner() as scanner:
         await folder.scan(scanner)
         began = time.monotonic()
-        scan = await folder.scan(scanner)
+        scan = await folder.scan(scanner, pictures=".printbus-new")
         took = time.monotonic() - began
-    assert len(scan.metadata.thumbnails) == 3
+    assert len(scan.metadata.thumbnails) == len(list((folder.path / ".thumbs").iterdir())) == 3
     assert took < 2  # 0.03 on a quiet machine

@@ -8,10 +8,11 @@ import pytest
 from PIL import Image
 
 from agents.filestore.metadata import excerpt, renamed
-from agents.filestore.metadata.scan import Order, scan
+from agents.filestore.roots import TEMPORARY
 from schemas.gcode_metadata import GcodeMetadata
 
 from .pictures import block, picture
+from .scans import scanned
 
 BOMB = 30_000  # pixels of either side
 
@@ -27,10 +28,10 @@ class Folder:
         """What the metadata of a gcode file with these comments (and these lines at the end) lists; it is there."""
         path = self.path / "upload.tmp"
         path.write_text(comments + "G28\n" + after)
-        with path.open("rb") as file:
-            found, rewritten = scan(Order(file.fileno(), self.descriptor, name), lambda share: None)
+        metadata, rewritten = scanned(path, self.descriptor, name)
         assert not rewritten
-        listed = GcodeMetadata.model_validate(found).thumbnails
+        listed = metadata.thumbnails
+        assert not [path.name for path in self.path.rglob("*") if path.name.startswith(TEMPORARY)]
         assert all((self.path / each.relative_path).stat().st_size == each.size for each in listed)
         return [(each.relative_path, each.width, each.height) for each in listed]
 
@@ -155,7 +156,6 @@ def test_a_link_in_place_of_a_picture_is_replaced_not_followed(folder: Folder) -
     victim.write_text("[printer]")
     (folder.path / ".thumbs").mkdir()
     (folder.path / ".thumbs" / "part-32x32.png").symlink_to(victim)
-    (folder.path / ".thumbs" / "part-32x32.png.part").symlink_to(victim)
     assert len(folder.scan(block(picture(32, 32), "32x32"))) == 1
     assert victim.read_text() == "[printer]"
 
