@@ -139,6 +139,11 @@ class Library:
         finally:
             await self._disk.run(made.close)
 
+    async def require_replaceable(self, target: Location) -> None:
+        """Raises Forbidden where a file is the loaded one."""
+        async with self._changing:
+            await self._require_idle(target)
+
     async def place(self, upload: Upload, target: Location, reading: Reading | None = None) -> Done:
         """Makes what was uploaded a file, in a folder that exists; raises Forbidden where that is the loaded one."""
         async with self._changing:
@@ -218,15 +223,12 @@ class Library:
         try:
             loaded = await self._loaded() if gcodes else None
         except Unavailable:
-            if not all(map(self._is_new, gcodes)):
-                raise
-            return
+            for each in gcodes:
+                if (await self._disk.run(entries.look, self.roots, each)) is not None:
+                    raise
+            return  # nothing has that name
         if loaded is not None and any(each.holds(loaded) for each in gcodes):
             raise Forbidden("The file is being printed")
-
-    def _is_new(self, location: Location) -> bool:
-        """Whether there is nothing of that name; behind a link nobody knows."""
-        return self.index.find(self._reachable(location)) is None
 
     async def _meet(self, *touched: Location) -> None:
         """Tells of what others have just made before it is changed."""

@@ -17,7 +17,7 @@ import pytest
 
 from agents.filestore import prints
 from bus.errors import BusError, Forbidden, Unavailable
-from schemas import AnyMethod, files, printer
+from schemas import AnyMethod, files, klippy
 from tests.agent_bus import WAIT
 from tests.conftest import Run
 from tests.file_agent import FileAgent, serving, until
@@ -73,7 +73,7 @@ async def waiting_for_klipper(server: FileAgent, monkeypatch: pytest.MonkeyPatch
     answered, ask = asyncio.Event(), server.bus.call
 
     async def call(method: str, *args: Any, **kwargs: Any) -> Any:
-        if method == printer.OBJECTS_QUERY.name:
+        if method == klippy.LOADED_FILE.name:
             await answered.wait()
         return await ask(method, *args, **kwargs)
 
