@@ -261,8 +261,7 @@ def test_json_rpc_over_http(run: Run[None], body: Any, expected: Any) -> None:
             answer = await http.post("/server/jsonrpc", content=content, headers=headers)
             assert (answer.status_code, answer.json()) == (200, expected)
             assert answer.headers["content-type"] == JSON
-            await asyncio.sleep(0.01)
-            assert behind.router.transports == {}
+            await until(lambda: behind.router.transports == {})
 
     run(main())
 

