@@ -16,6 +16,7 @@ from websockets.sync.client import connect
 from agents.klippy.virtual.__main__ import DEMO
 from tests.e2e.test_print import PATIENCE, Socket, fast_printer, get, until
 from tests.file_client import download, upload
+from tests.ports import free_port
 from tests.program import Addresses, Program, addresses
 
 
@@ -27,7 +28,7 @@ class Parts:
         self.common = ["--data", str(self.data), "--instance", "test", *fast_printer(folder)]
         self.stack = stack
         self.programs: list[Program] = []
-        self.broker = self.start("broker", "--mqtt", "127.0.0.1:0")
+        self.broker = self.start("broker", "--mqtt", f"127.0.0.1:{free_port()}")
         self.mqtt = self.where = addresses(self.broker.ready_line())
         self.url = f"mqtt://{self.mqtt.mqtt_host}:{self.mqtt.mqtt_port}"
 
