@@ -7,6 +7,7 @@ import signal
 import zipfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,7 @@ from tests.agent_bus import ALICE, RecordingBus
 from tests.conftest import Run
 from tests.mqtt_files import gather
 from tests.unit.agents.filestore.metadata.pictures import picture
-from tests.unit.agents.filestore.metadata.test_scanner import PATIENCE, until, workers
+from tests.unit.agents.filestore.metadata.test_scanner import KEEN, PATIENCE, until, workers
 
 GCODE = b";Generated with Cura_SteamEngine 5.8.0\nG28\n"
 
@@ -95,7 +96,7 @@ class Place:
 
 @asynccontextmanager
 async def serving(folder: Path, timeout: float = PATIENCE) -> AsyncIterator[Place]:
-    place = Place(folder, Limits(timeout=timeout))
+    place = Place(folder, replace(KEEN, timeout=timeout))
     try:
         await place.library.open("gcodes", folder, writable=True)
         async with place.scanner:
@@ -178,7 +179,7 @@ def test_an_archive_that_is_not_unpacked_is_refused(
             with pytest.raises(error, match="could not be unpacked"):
                 await uploading
             assert not place.names()
-            place.scanner._limits = Limits()  # another worker may take its time to start
+            place.scanner._limits = KEEN  # another worker may take its time to start
             assert (await place.upload("part.ufp", ufp())).slicer == "Cura"
 
     run(scenario())
