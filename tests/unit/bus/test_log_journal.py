@@ -187,7 +187,7 @@ def test_lazy_records_are_flushed_in_time(run: Run[Any], monkeypatch: pytest.Mon
         async with Journal(MemoryLog()) as journal:
             journal.on_commit(lambda events: stored.set())
             journal.append_lazy("commands", [EVENT])
-            await asyncio.wait_for(stored.wait(), 5)
+            await asyncio.wait_for(stored.wait(), 20)
             assert journal.head == 1
 
     run(scenario())
@@ -246,7 +246,7 @@ def test_reading_does_not_wait_for_a_commit(run: Run[Any]) -> None:
             await journal.append("jobs", [EVENT])
             log.gate.clear()
             waiting = journal.append("jobs", [EVENT])
-            assert len(await asyncio.wait_for(journal.read(), 5)) == 1
+            assert len(await asyncio.wait_for(journal.read(), 20)) == 1
             log.gate.set()
             await waiting
 
