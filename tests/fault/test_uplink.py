@@ -8,13 +8,13 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import httpx
 import pytest
 
 from bus.client import BUSY_PATIENCE
 from bus.outbox import MESSAGES
 from tests.bus_rig import Client
 from tests.conftest import Run
+from tests.e2e.test_print import get
 from tests.foreign_brokers import INSTALLED, PATIENCE, Far, Foreign, far, foreign
 from tests.program import Program, addresses, up_arguments
 from tests.uplink_rig import Joined, joined, settings_for
@@ -257,7 +257,7 @@ def test_the_whole_program_goes_on_with_dead_uplinks_says_so_and_ends_in_time(tm
     try:
         where = addresses(program.ready_line())
         end = time.monotonic() + PATIENCE
-        while len(warnings := httpx.get(f"{where.http}/server/info").json()["result"]["warnings"]) < 2:
+        while len(warnings := get(where, "/server/info")["warnings"]) < 2:
             assert time.monotonic() < end, warnings
             time.sleep(0.1)
         assert all("has no connection" in each for each in warnings)

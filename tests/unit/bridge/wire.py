@@ -196,7 +196,7 @@ async def until(reached: Callable[[], bool]) -> None:
 
 def http_client(url: str) -> httpx.AsyncClient:
     """An HTTP client; reading the system's certificates for each would take most of the time of the tests."""
-    return httpx.AsyncClient(base_url=url, trust_env=False, verify=_NO_CERTIFICATES)
+    return httpx.AsyncClient(base_url=url, trust_env=False, verify=_NO_CERTIFICATES, timeout=20)
 
 
 @asynccontextmanager
