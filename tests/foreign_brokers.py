@@ -116,7 +116,10 @@ class Foreign:
 
     def _mosquitto(self) -> tuple[list[str], dict[str, str]]:
         config = self._folder / "mosquitto.conf"
-        config.write_text(f"listener {self.port} 127.0.0.1\nallow_anonymous {str(self.anonymous).lower()}\n")
+        config.write_text(
+            f"listener {self.port} 127.0.0.1\nallow_anonymous {str(self.anonymous).lower()}\n"
+            "max_queued_messages 0\n"  # else it drops what comes for a client of ours that is slow to take a flood
+        )
         return [program("mosquitto") or "", "-c", str(config)], {}
 
     def _nats(self) -> tuple[list[str], dict[str, str]]:
