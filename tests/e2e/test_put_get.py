@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.commands import command
-from tests.e2e.test_print import fast_printer, get, until
+from tests.e2e.test_print import OFTEN, fast_printer, get, until
 from tests.file_client import request
 from tests.ports import free_port
 from tests.program import Addresses, Program, addresses, running, up_arguments
@@ -78,14 +78,6 @@ def grown(folder: Path, pattern: str) -> Callable[[], bool]:
     return lambda: any(size > PART_BYTES for size in parts(folder, pattern))
 
 
-def at_once(met: Callable[[], bool]) -> None:
-    """Waits for a moment that is soon over."""
-    end = time.monotonic() + PATIENCE
-    while not met():
-        assert time.monotonic() < end
-        time.sleep(0.0005)
-
-
 def test_there_and_back(where: Addresses, tmp_path: Path) -> None:
     source = tmp_path / "möbel [1].gcode"
     source.write_bytes(b"G28\n" * 200_000)
@@ -141,7 +133,7 @@ def test_a_broker_that_is_not_there_is_said_at_once(where: Addresses, tmp_path: 
 def test_a_killed_client_goes_on_where_it_was(where: Addresses, large: Path, tmp_path: Path) -> None:
     gcodes = where.data / "gcodes"
     first = subprocess.Popen(program(where, "put", large))
-    at_once(grown(gcodes, ".printbus-part-*"))
+    until(grown(gcodes, ".printbus-part-*"), OFTEN)
     first.send_signal(signal.SIGSTOP)
     assert "on its way already" in failed(where, "put", large)
     first.kill()
@@ -151,7 +143,7 @@ def test_a_killed_client_goes_on_where_it_was(where: Addresses, large: Path, tmp
     done(where, "put", large)
     assert same(gcodes / large.name, large) and not parts(gcodes, ".printbus-*")
     second = subprocess.Popen(program(where, "get", f"gcodes/{large.name}", tmp_path))
-    at_once(grown(tmp_path, f".{large.name}.*.part"))
+    until(grown(tmp_path, f".{large.name}.*.part"), OFTEN)
     second.kill()
     second.wait()
     assert grown(tmp_path, f".{large.name}.*.part")()
@@ -165,7 +157,7 @@ def test_a_killed_server_is_waited_for(tmp_path: Path, large: Path) -> None:
     server = Program(*up_arguments(data, "--virtual"), *listen)
     where = addresses(server.ready_line())._replace(data=data)
     putting = subprocess.Popen(program(where, "put", large), stdout=subprocess.PIPE, text=True)
-    at_once(grown(data / "gcodes", ".printbus-part-*"))
+    until(grown(data / "gcodes", ".printbus-part-*"), OFTEN)
     server.stop(signal.SIGKILL)
     (there,) = parts(data / "gcodes", ".printbus-part-*")
     server = Program(*up_arguments(data, "--virtual"), *listen)
@@ -174,7 +166,7 @@ def test_a_killed_server_is_waited_for(tmp_path: Path, large: Path) -> None:
     assert putting.communicate(timeout=PATIENCE)[0] == f"gcodes/{large.name}: {large.stat().st_size} bytes\n"
     assert same(data / "gcodes" / large.name, large)
     getting = subprocess.Popen(program(where, "get", f"gcodes/{large.name}", tmp_path), stdout=subprocess.PIPE)
-    at_once(grown(tmp_path, f".{large.name}.*.part"))
+    until(grown(tmp_path, f".{large.name}.*.part"), OFTEN)
     server.stop(signal.SIGKILL)
     time.sleep(0.3)
     server = Program(*up_arguments(data, "--virtual"), *listen)
