@@ -18,10 +18,11 @@ from tests.program import Addresses, Program, addresses
 SECONDS = 1.5
 P99_SECONDS = 0.5  # a busy machine delays everybody; benchmarks/flood.py measures
 CONNECTS_PER_SECOND = 1000
+AT_ONCE = 50  # connects
 GROWTH = 16 << 20  # bytes that may stay
 PAUSE = 0.004  # between a bystander's round trips
 ENOUGH = 200  # of them
-PATIENCE = 20.0  # seconds
+PATIENCE = 60.0  # seconds
 LIMITS = "limits: {first_packet_seconds: 2, queued_bytes: 1048576}\n"
 Hostility = Callable[[Addresses], Coroutine[Any, Any, None]]
 OPENED: list[WireClient] = []  # whoever opens sockets leaves them to their fate
@@ -94,10 +95,12 @@ async def stalled_reader(where: Addresses) -> None:
 
 
 async def connects(where: Addresses) -> None:
-    """A thousand a second, each with a login."""
+    """A thousand a second, each with a login; where that is too much for the machine, as many as it can."""
     count, began = 0, time.perf_counter()
     while True:
-        while count < (time.perf_counter() - began) * CONNECTS_PER_SECOND:
+        due = int((time.perf_counter() - began) * CONNECTS_PER_SECOND)
+        count = max(count, due - AT_ONCE)  # what was missed is not made up for, which would leave no time to others
+        while count < due:
             client = await socket_to(where)
             client.send(connect("one of many") + packet(0xE0))
             client.writer.close()

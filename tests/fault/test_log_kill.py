@@ -34,7 +34,7 @@ def killed(directory: Path, threads: int, after: float, least: int) -> list[str]
     return printed.split("\n")[:-1]
 
 
-@pytest.mark.timeout(900 if CAMPAIGN else 60)
+@pytest.mark.timeout(900 if CAMPAIGN else 300)
 @pytest.mark.parametrize("batch", [1, 100])
 def test_no_acknowledged_event_is_lost(tmp_path: Path, batch: int) -> None:
     source = random.Random()  # noqa: S311

@@ -185,7 +185,7 @@ async def complete(where: Addresses, writer: Writer) -> None:
         await writer.run(client, until=writer.last)
 
 
-@pytest.mark.timeout(1800 if CAMPAIGN else 90)
+@pytest.mark.timeout(1800 if CAMPAIGN else 300)
 def test_nothing_that_was_acknowledged_is_lost(tmp_path: Path) -> None:
     source, writer, sleeper = random.Random(), Writer(), Sleeper()  # noqa: S311
     with broker(tmp_path) as (_, where):
