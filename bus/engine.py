@@ -288,6 +288,7 @@ class Connection(Line):
 
     def _on_login(self, connect: Connect, login: asyncio.Future[Identity | Refusal]) -> None:
         self._login = None
+        self._seen = self._exchange.loop.time()
         if self._closed or login.cancelled():
             return
         if error := login.exception():

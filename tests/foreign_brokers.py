@@ -18,6 +18,8 @@ import orjson
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from tests.ports import free_port
+
 SYSTEM = f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/lib/rabbitmq/bin"
 START_SECONDS = 50.0
 STOP_SECONDS = 10.0
@@ -35,13 +37,6 @@ def program(kind: str) -> str | None:
 
 INSTALLED = [kind for kind in PROGRAMS if program(kind)]
 MISSING = [kind for kind in PROGRAMS if kind not in INSTALLED]
-
-
-def free_port() -> int:
-    """A port that nobody has at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Foreign:
@@ -121,7 +116,10 @@ class Foreign:
 
     def _mosquitto(self) -> tuple[list[str], dict[str, str]]:
         config = self._folder / "mosquitto.conf"
-        config.write_text(f"listener {self.port} 127.0.0.1\nallow_anonymous {str(self.anonymous).lower()}\n")
+        config.write_text(
+            f"listener {self.port} 127.0.0.1\nallow_anonymous {str(self.anonymous).lower()}\n"
+            "max_queued_messages 0\n"  # else it drops what comes for a client of ours that is slow to take a flood
+        )
         return [program("mosquitto") or "", "-c", str(config)], {}
 
     def _nats(self) -> tuple[list[str], dict[str, str]]:

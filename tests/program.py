@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import IO, NamedTuple
 from urllib.parse import urlsplit
 
-START_SECONDS = 20.0
-STOP_SECONDS = 10.0
+START_SECONDS = 40.0
+STOP_SECONDS = 30.0
 
 
 class Addresses(NamedTuple):

@@ -4,12 +4,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
+from tests.ports import free_port
+
 
 class Proxy:
     """Forwards one port to another while nothing else is said."""
 
     def __init__(self, target: int) -> None:
-        self.port = 0
+        self.port = free_port()
         self.connections = 0
         self.delay = 0.0
         self.frozen = False  # what comes in is swallowed, on connections old and new
@@ -23,7 +25,6 @@ class Proxy:
     async def open(self) -> None:
         """Listens, on the same port as before."""
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
 
     async def close(self) -> None:
         """Refuses connections and ends those there are."""

@@ -159,7 +159,7 @@ class Play:
             await self.restart(number, clean_end=step.kind == "leave")
         else:
             await self.publish(step, number, trusted=step.kind == "trusted")
-        await asyncio.sleep(0)
+        await self.settle()
         self.check()
 
     async def publish(self, step: Step, number: int, *, trusted: bool) -> None:
@@ -170,7 +170,7 @@ class Play:
         else:
             packet = mqtt_wire.publish(step.topic, payload, qos=step.qos, retain=step.retain, packet_id=9)
             self.members[number].wire.feed(packet)
-        await asyncio.sleep(0)
+        await self.settle()
         allowed = trusted or self.oracle.may_publish(self.whos[number], step.topic)
         for member in self.members:
             wants = any(fits(name, step.topic) for name in member.filters)
@@ -183,14 +183,20 @@ class Play:
         if clean_end:
             old.wire.feed(mqtt_wire.packet(0xE0))
         old.wire.lost()
-        await asyncio.sleep(0)
+        await self.settle()
         self.check()
         self.members[number] = self._join(number)
         if number % 2 == 0:
             self.members[number].filters = old.filters
-        await asyncio.sleep(0)
+        await self.settle()
         for message in self.members[number].got():  # kept for it, when its sender had the right
             assert self.oracle.may_receive(old.who, message.topic), (old.who, message)
+
+    async def settle(self) -> None:
+        """Until everything has come; what is retained comes a millisecond's worth at a time."""
+        while self.exchange._replays._waiting:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)
 
     def change(self, number: int) -> None:
         found = self.versions[number % len(self.versions)]

@@ -217,8 +217,8 @@ def test_keep_alive(start: Start) -> None:
         async with start() as broker:
             watcher = await broker.client("watcher", keep_alive=0)
             await watcher.subscribe(("gone", 2))
-            client = await broker.client("myclientid", keep_alive=1, will=Will("gone", b"keep-alive expired"))
             before = asyncio.get_running_loop().time()
+            client = await broker.client("myclientid", keep_alive=1, will=Will("gone", b"keep-alive expired"))
             assert (await watcher.published()).payload == b"keep-alive expired"
             assert 1.4 < asyncio.get_running_loop().time() - before < 10
             await client.closed()

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import subprocess
-import time
+import threading
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -17,7 +17,7 @@ from urllib.parse import quote
 import pytest
 from websockets.sync.client import connect
 
-from tests.e2e.test_print import Socket, get, until
+from tests.e2e.test_print import PATIENCE, Socket, get, until
 from tests.file_client import download, field, file_part, form, post, request, upload
 from tests.mqtt_wire import WireClient
 from tests.program import Addresses, running
@@ -38,7 +38,12 @@ def where(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Addresses]:
     (folder / "data" / "gcodes" / ".printbus-left").write_text("of a run that was killed")
     with running(folder / "data", "--virtual") as (_, addresses):
         until(lambda: bool(get(addresses, "/server/info")["klippy_state"] == "ready"))
-        until(lambda: any(file["path"] == "demo.gcode" for file in listed(addresses)))
+        until(lambda: "demo.gcode" in paths(addresses))
+        first = addresses.data / "gcodes" / "first.gcode"
+        first.write_text("G28\n")
+        until(lambda: "first.gcode" in paths(addresses))  # all have been looked at since they are watched
+        first.unlink()
+        until(lambda: "first.gcode" not in paths(addresses))
         yield addresses
 
 
@@ -415,23 +420,33 @@ def test_metadata_outlives_the_program(tmp_path: Path) -> None:
 
 
 def test_the_progress_of_an_upload_is_on_the_bus(where: Addresses) -> None:
-    async def watch() -> list[Json]:
+    seen = threading.Event()
+
+    async def watch() -> Json:
         client = await WireClient.open((where.mqtt_host, where.mqtt_port))
         await client.login("watcher")
         await client.subscribe(("test/state/filestore/uploads", 0))
-        sending = asyncio.create_task(asyncio.to_thread(slow_upload, where), name="upload")
-        seen: list[Json] = []
-        while not (seen and seen[-1]["uploads"] == [] and any(each["uploads"] for each in seen)):
-            seen.append(json.loads((await client.published(10)).payload))
+        sending = asyncio.create_task(asyncio.to_thread(slow_upload, where, seen), name="upload")
+        while not (progress := await shown(client)):
+            continue
+        seen.set()
+        while await shown(client):
+            continue
         await sending
         await client.disconnect()
-        return seen
+        return progress[0]
 
-    (progress,) = next(each["uploads"] for each in asyncio.run(watch()) if each["uploads"])
-    assert progress["name"] == "slowly.gcode" and 0 <= progress["received"] <= progress["size"]
+    async def shown(client: WireClient) -> list[Json]:
+        """The upload in the next report, where it is in it; those of other tests may be, too."""
+        report = json.loads((await client.published()).payload)
+        return [each for each in report["uploads"] if each["name"] == "slowly.gcode"]
+
+    progress = asyncio.run(watch())
+    assert 0 <= progress["received"] <= progress["size"]
 
 
-def slow_upload(where: Addresses) -> None:
+def slow_upload(where: Addresses, seen: threading.Event) -> None:
+    """An upload that stops in the middle until it has been seen."""
     body = form(file_part("slowly.gcode", b"G28\n" * 500_000))
     host, port = answer_host(where).split(":")
     with socket_to((host, int(port))) as connection:
@@ -440,6 +455,6 @@ def slow_upload(where: Addresses) -> None:
             f"Content-Type: multipart/form-data; boundary=form-of-a-test\r\nContent-Length: {len(body)}\r\n\r\n"
         )
         connection.sendall(head.encode() + body[:1_000_000])
-        time.sleep(1.5)
+        seen.wait(PATIENCE)
         connection.sendall(body[1_000_000:])
         assert b" 201 " in connection.recv(4096)

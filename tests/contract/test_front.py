@@ -199,7 +199,7 @@ def test_with_a_certificate_everything_is_there_over_https_too(
         async with running(data=tmp_path, ssl_port=0, **paths) as behind:
             plain, secure = behind.bridge.urls
             assert (plain[:5], secure[:6], behind.bridge.warning) == ("http:", "https:", None)
-            async with httpx.AsyncClient(verify=trusted, trust_env=False) as http:
+            async with httpx.AsyncClient(verify=trusted, trust_env=False, timeout=20) as http:
                 for url in (plain, secure):
                     assert (await http.get(f"{url}/server/info")).json() == {"result": INFO}
             async with connect(f"{secure.replace('http', 'ws', 1)}/websocket", ssl=trusted) as socket:

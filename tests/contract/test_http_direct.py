@@ -122,7 +122,7 @@ def test_requests_on_one_connection_are_answered_in_order(run: Run[None]) -> Non
                     behind.router.held = True
                 found = b""
                 while found.count(b'"result"') < 4:
-                    found += await asyncio.wait_for(reader.read(10_000), 5)
+                    found += await asyncio.wait_for(reader.read(10_000), 20)
                 bodies = [part.split(b"\r\n\r\n")[1] for part in found.split(b"HTTP/1.1 200 OK")[1:]]
                 assert [b"second" in body for body in bodies] == [False, True, False, True]
 
@@ -138,7 +138,7 @@ def test_a_client_that_reads_late_gets_everything(run: Run[None]) -> None:
                 assert len(behind.router.calls) < 8
                 found = 0
                 while found < 8 * 3_000_000:
-                    found += (await asyncio.wait_for(reader.read(1 << 20), 5)).count(b"x")
+                    found += (await asyncio.wait_for(reader.read(1 << 20), 20)).count(b"x")
             assert len(behind.router.calls) == 8
 
     run(main())
@@ -153,7 +153,7 @@ def test_a_client_that_goes_leaves_nothing(run: Run[None]) -> None:
             await asyncio.sleep(0.05)
             behind.router.release()
             async with stream(behind.port, PLAIN) as reader:
-                assert (await asyncio.wait_for(reader.readline(), 5)).startswith(b"HTTP/1.1 200")
+                assert (await asyncio.wait_for(reader.readline(), 20)).startswith(b"HTTP/1.1 200")
 
     run(main())
 
@@ -165,7 +165,7 @@ def test_what_waits_when_the_server_stops_is_answered(run: Run[None]) -> None:
             async with stream(behind.port, PLAIN) as reader:
                 await until(lambda: bool(behind.router._waiting))
                 await behind.bridge.stop()
-                assert (await asyncio.wait_for(reader.readline(), 5)).startswith(b"HTTP/1.1 503")
+                assert (await asyncio.wait_for(reader.readline(), 20)).startswith(b"HTTP/1.1 503")
 
     run(main())
 

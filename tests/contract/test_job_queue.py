@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
@@ -521,7 +522,7 @@ async def scheduled(it: Scene, **params: Any) -> Json:
 def test_a_scheduled_start_adds_files_and_starts_the_queue_once() -> None:
     async def main() -> None:
         async with scene() as it:
-            made = await scheduled(it, filenames="a.gcode,b.gcode", at=SYSTEM.wall() + 1)
+            made = await scheduled(it, filenames="a.gcode,b.gcode", at=SYSTEM.wall() + 2)
             assert made["next_run"] == pytest.approx(made["at"])
             assert (await it.result("schedules"))["schedules"] == [made]
             assert await it.heard() == ("jobs_added", ["a.gcode", "b.gcode"], "paused")
@@ -651,10 +652,11 @@ def test_a_single_start_that_was_due_while_nobody_was_there(late: float, filenam
 def test_a_repeated_start_that_was_due_a_moment_ago_is_made_up_for_once() -> None:
     async def main() -> None:
         now = SYSTEM.wall()
-        async with scene(planned(None, "* * * * *")) as it:
+        due = datetime.fromtimestamp(now - 60)  # an hour passes until the next time
+        async with scene(planned(None, f"{due.minute} * * * *")) as it:
             assert not (await it.told("queue.ran.1"))["missed"]
             (left,) = (await it.result("schedules"))["schedules"]
-            assert now < left["next_run"] <= SYSTEM.wall() + 60
+            assert now < left["next_run"] <= SYSTEM.wall() + 3600
             assert [kind for kind, _ in await it.rig.events()].count("queue.ran.1") == 1
 
     asyncio.run(main())

@@ -19,6 +19,7 @@ from bus.errors import Conflict, HostError, Refused, Unavailable
 from schemas import AnyMethod
 from schemas import services as rows
 from tests.agent_bus import ALICE, RecordingBus, running, start_call
+from tests.brokers import until
 from tests.conftest import Run
 from tests.scripted_systemd import PrivateBus, ScriptedSystemd
 
@@ -320,11 +321,11 @@ def test_no_socket_is_left_behind(tmp_path: Path, daemon: PrivateBus, run: Run[N
                 await here.systemd.__aenter__()
                 await here.shown()
                 await here.bus.until(lambda: here.bus.retained[ABILITIES]["services"]["available"])
-            assert sockets() == before
+            await until(lambda: sockets() == before)
             daemon.stop()
             await here.bus.until(lambda: not here.services["available_services"])
             await asyncio.sleep(0.2)  # some attempts without a bus
-            assert sockets() == before - 1  # that of the scripted systemd is still open
+            await until(lambda: sockets() == before - 1)  # that of the scripted systemd is still open
 
     run(body())
 

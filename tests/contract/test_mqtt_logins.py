@@ -13,6 +13,7 @@ from bus import accounts
 from bus.access import AccessRules, Identity, Login, Refusal, Tls
 from bus.guessing import FREE
 from bus.identity import Kind
+from bus.limits import Limits
 from bus.people import KnownPeople, Revocation, principal_of
 from bus.rule_file import RuleSet
 from bus.rules import FileRules
@@ -151,7 +152,8 @@ class Lived:
 @contextlib.asynccontextmanager
 async def lived_in(folder: Path, rules: AccessRules | None = None, **settings: Any) -> AsyncIterator[Lived]:
     home = Household(folder, **settings)
-    async with running(rules=rules, authenticator=home.logins) as broker:
+    unhurried = Limits(first_packet_seconds=60)  # passwords of several who come at once take long on a busy machine
+    async with running(rules=rules, authenticator=home.logins, limits=unhurried) as broker:
         broker.exchange.rules.people = KnownPeople(home.directory)
         home.directory.watch(Revocation(broker.exchange, home.directory).changed)
         yield Lived(broker, home)

@@ -338,7 +338,7 @@ def test_a_plain_http_client_gets_an_empty_message_for_nothing_to_answer(run: Ru
                 "test/moonraker/api/request/bridge/5",
                 {"jsonrpc": "2.0", "method": "lab.echo", "params": {"text": "x"}},
             )
-            message = await asyncio.wait_for(bridge.inbox.get(), 5)
+            message = await asyncio.wait_for(bridge.inbox.get(), 20)
             assert (message.topic, message.payload) == ("test/moonraker/api/response/bridge/5", b"")
 
     run(scenario())

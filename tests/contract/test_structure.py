@@ -199,6 +199,13 @@ def test_only_the_clock_reads_wall_time() -> None:
     assert not wrong
 
 
+def test_no_cancellation_is_lost_in_a_wait() -> None:
+    """As wait_for of Python 3.11 loses one that comes at the moment of the result; asyncio.timeout does not."""
+    assert not [
+        f"{module.path}:{call.lineno}" for module in modules() for name, call in calls(module) if "wait_for" in name
+    ]
+
+
 def test_every_folder_with_code_is_packaged() -> None:
     listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
     folders = {Path(module.path).parent.as_posix().replace("/", ".") for module in modules()}

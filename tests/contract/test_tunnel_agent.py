@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -177,15 +178,16 @@ def test_there_is_a_bound_to_their_number(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_a_client_of_which_nothing_is_heard_loses_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tunnels, "LEASE", 0.2)
+    monkeypatch.setattr(tunnels, "LEASE", 1.0)
 
     async def body(here: Scene) -> None:
         await here.open("quiet")
         await here.open("alive")
-        for sign in ({}, None, {"paused": False}, {}, {}, {}):
-            await asyncio.sleep(0.07)
-            here.control(sign, "alive")
-        assert await here.ended("quiet") == "Nothing was heard of the client for 0.2 s"
+        signs: Any = cycle(({}, None, {"paused": False}))
+        while not here.states("quiet"):  # the other one's lease is renewed so often that a busy machine may pause
+            here.control(next(signs), "alive")
+            await asyncio.sleep(0.02)
+        assert await here.ended("quiet") == "Nothing was heard of the client for 1 s"
         assert here.states("alive") == []
 
     play(tmp_path, body)

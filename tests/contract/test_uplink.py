@@ -26,7 +26,7 @@ from bus.rules import FileRules
 from bus.uplink_settings import UplinkSettings
 from tests.brokers import until
 from tests.conftest import Run
-from tests.foreign_brokers import INSTALLED, MISSING, Foreign, far, foreign, response_topic
+from tests.foreign_brokers import INSTALLED, MISSING, PATIENCE, Foreign, far, foreign, response_topic
 from tests.uplink_rig import joined, settings_for
 
 REQUEST = "test/moonraker/api/request"
@@ -38,6 +38,7 @@ ENCODED = {
     "nats": "test/klipper/state/heater_generic%20my%20heater/temperature%2Emax",
     "rabbitmq": "test/klipper/state/heater_generic my heater/temperature%2Emax",
 }
+UNHURRIED = 2.0  # seconds for another host to say that it is there, on a busy machine
 EVENT = {"nats": "test/event/print/print%2Estarted%2E1", "rabbitmq": "test/event/print/print%2Estarted%2E1"}
 
 
@@ -244,12 +245,15 @@ def test_the_end_of_the_program_is_seen_there(broker: Foreign, run: Run[None]) -
     run(scenario())
 
 
-def test_a_second_host_of_the_same_name_stays_off(broker: Foreign, run: Run[None]) -> None:
+def test_a_second_host_of_the_same_name_stays_off(
+    broker: Foreign, run: Run[None], monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def scenario() -> None:
         async with joined(settings_for(broker)) as first, far(broker, STATUS, f"{RESPONSE}/desk") as there:
             await there.value(STATUS, ONLINE)
+            monkeypatch.setattr("bus.peering.CLAIM_SECONDS", UNHURRIED)
             async with joined(settings_for(broker), wait=False) as second:
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(PATIENCE):
                     while not second.warnings:  # noqa: ASYNC110
                         await asyncio.sleep(0.01)
                 (text,) = second.warnings.values()
@@ -441,10 +445,14 @@ def test_two_instances_that_join_each_other_do_not_send_in_circles(tmp_path: Pat
         second.stop()
 
 
-def test_an_uplink_to_a_host_of_our_own_name_or_to_ourselves_stays_off(tmp_path: Path, run: Run[None]) -> None:
+def test_an_uplink_to_a_host_of_our_own_name_or_to_ourselves_stays_off(
+    tmp_path: Path, run: Run[None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bus.peering.CLAIM_SECONDS", UNHURRIED)
+
     async def scenario(broker: Foreign) -> None:
         async with joined(settings_for(broker), wait=False) as here:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE):
                 while not here.warnings:  # noqa: ASYNC110
                     await asyncio.sleep(0.01)
             assert "Another host is already 'test'" in here.warnings["uplink yard"]

@@ -20,6 +20,7 @@ RECORDINGS = Path(__file__).parent.parent / "data" / "klippy"
 OURS = ("commands", "settings", "config", "/help")
 """Where our printer's own, smaller content stands: only the types of the values are compared."""
 TEN_MEGABYTES = 10_000_000
+UNHURRIED = 30.0  # times as fast as a printer: a print lasts for seconds, in which something can be done about it
 
 
 @pytest.fixture(scope="module")
@@ -199,8 +200,8 @@ def test_the_lost_micro_controller_is_told_as_recorded(printer: VirtualPrinter) 
         assert client.console()[1].startswith("B:22.0 /0.0 C:22.0 /0.0 CH:22.0 /0.0 T0:")
 
 
-def test_a_file_prints_through_pause_and_resume(printer: VirtualPrinter) -> None:
-    with printer.ready() as client:
+def test_a_file_prints_through_pause_and_resume() -> None:
+    with virtual_printer(speed=UNHURRIED) as printer, printer.ready() as client:
         client.follow(print_stats=None, virtual_sdcard=None, pause_resume=None, idle_timeout=["state"])
         client.script("SDCARD_PRINT_FILE FILENAME=demo.gcode")
         client.pump_until(lambda: any(client.saw("print_stats", "filament_used")))
@@ -223,8 +224,8 @@ def test_a_file_prints_through_pause_and_resume(printer: VirtualPrinter) -> None
         assert 0 < durations["print_duration"] < durations["total_duration"] - 0.5
 
 
-def test_a_second_print_is_refused_while_one_runs(printer: VirtualPrinter) -> None:
-    with printer.ready() as client:
+def test_a_second_print_is_refused_while_one_runs() -> None:
+    with virtual_printer(speed=UNHURRIED) as printer, printer.ready() as client:
         client.script("SDCARD_PRINT_FILE FILENAME=demo.gcode")
         assert client.refusal("gcode/script", script="SDCARD_PRINT_FILE FILENAME=demo.gcode") == "SD busy"
         client.script("CANCEL_PRINT")
@@ -296,8 +297,9 @@ def test_updates_carry_only_changes_and_a_new_subscription_replaces_the_old(shar
 def test_queries_wait_for_the_tick_once_somebody_subscribed(shared: VirtualPrinter) -> None:
     with shared.connect() as client:
         client.follow(toolhead=["estimated_print_time"])
-        times = [client.call("objects/query", objects={"webhooks": None})["eventtime"] for _ in range(3)]
-        assert [b - a for a, b in pairwise(times)] == pytest.approx([0.25, 0.25], abs=0.05)
+        times = [client.call("objects/query", objects={"webhooks": None})["eventtime"] for _ in range(6)]
+        apart = sorted(b - a for a, b in pairwise(times))
+        assert apart[0] == pytest.approx(0.25, abs=0.05) and apart[-1] < 2  # on a busy machine, some come late
 
 
 def test_motion_dumps_have_header_and_batches(printer: VirtualPrinter) -> None:

@@ -17,7 +17,7 @@ from tests.program import Program, addresses, up_arguments
 
 OPEN = 'rules: [{publish: ["a/#", "b/#"], receive: ["a/#", "b/#"]}]'
 NARROW = 'rules: [{publish: ["a/#", "b/#"], receive: "a/#"}]'
-STOP_SECONDS = 10.0
+STOP_SECONDS = 30.0
 IN_TERMINAL = """
 import os, signal, sys
 _, terminal, ignores, *command = sys.argv

@@ -13,7 +13,7 @@ import pytest
 
 from bus.standin import MAX_LISTENING, MAX_PUBLISHING
 from tests.contract.test_catalogue import TRANSPORTS, Ask
-from tests.e2e.test_print import get, until
+from tests.e2e.test_print import PATIENCE, get, until
 from tests.foreign_brokers import INSTALLED, Foreign, far, foreign
 from tests.mqtt_wire import Published, WireClient, packet
 from tests.program import Addresses, running
@@ -108,7 +108,7 @@ def background(ask: Ask, method: str, **params: Any) -> Iterator[Future[Json]]:
 
 def until_answered(answer: Future[Json], again: Callable[[], None]) -> Json:
     """Says something again until a request has been answered, since nobody knows when its subscription holds."""
-    end = time.monotonic() + 10
+    end = time.monotonic() + PATIENCE
     while not answer.done():
         assert time.monotonic() < end, "no answer came"
         again()
@@ -147,7 +147,7 @@ def test_what_is_retained_is_answered_until_it_is_cleared(ask: Ask, qos: int) ->
 
 
 def test_query_strings_do_as_well(where: Addresses, ear: Ear) -> None:
-    query = "topic=home/query&payload=1&qos=0&retain=false&timeout=2.5"
+    query = "topic=home/query&payload=1&qos=0&retain=false&timeout=20.5"
     assert get(where, f"/server/mqtt/publish?{query}", post=True) == {"topic": "home/query"}
     heard = ear.hears()
     assert (heard.topic, heard.payload, heard.qos) == ("home/query", b"1", 0)

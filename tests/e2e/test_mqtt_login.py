@@ -92,7 +92,7 @@ def test_users_log_in_over_mqtt_and_secrets_are_nowhere(tmp_path: Path, run: Run
     (tmp_path / "config" / "printer.yaml").write_text(SETTINGS)
 
     async def main(where: Addresses) -> list[str]:
-        async with httpx.AsyncClient(base_url=where.http, trust_env=False) as http:
+        async with httpx.AsyncClient(base_url=where.http, trust_env=False, timeout=20) as http:
             secrets = await logins(where, http)
             seen = await leak(where, http, secrets)
             assert not any(secret in seen for secret in secrets)

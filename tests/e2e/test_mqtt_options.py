@@ -79,7 +79,7 @@ def test_the_configured_objects_come_merged_on_one_topic(tmp_path: Path) -> None
             heat = {"method": "printer.gcode.script", "params": {"script": "M104 S200\nM140 S60"}}
             await client.publish("test/rpc/desk/printer/gcode/script", json.dumps(heat).encode())
             said = await collected(client, 3.5)
-            assert 1 <= len(said) <= time.monotonic() - started + 1
+            assert 1 <= len(said) <= time.monotonic() - started + 2  # the first may be late
             assert {each.topic for each in said} == {STATUS}
             told = [json.loads(each.payload) for each in said]
             assert any(each["status"].get("extruder", {}).get("target") == 200 for each in told)

@@ -20,6 +20,7 @@ from tests.mqtt_wire import WireClient
 from tests.program import Addresses, Program, addresses, running, up_arguments
 
 PATIENCE = 30.0  # seconds for anything that has to happen
+OFTEN = 0.0005  # seconds between two looks for something that is soon over
 FAST = "klippy: {virtual: true, speed: 40}\n"
 
 Json = dict[str, Any]
@@ -40,12 +41,12 @@ def printer(tmp_path: Path) -> Iterator[tuple[Path, Addresses]]:
         yield data, where
 
 
-def until(met: Callable[[], bool]) -> None:
-    """Waits for a condition that another process brings about."""
+def until(met: Callable[[], bool], every: float = 0.02) -> None:
+    """Waits for a condition that another process brings about, looking at it so often."""
     end = time.monotonic() + PATIENCE
     while not met():
         assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.02)
+        time.sleep(every)
 
 
 def get(where: Addresses, path: str, *, post: bool = False) -> Any:

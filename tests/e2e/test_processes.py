@@ -14,8 +14,9 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from agents.klippy.virtual.__main__ import DEMO
-from tests.e2e.test_print import PATIENCE, Socket, fast_printer, get, until
+from tests.e2e.test_print import OFTEN, PATIENCE, Socket, fast_printer, get, until
 from tests.file_client import download, request, upload
+from tests.ports import free_port
 from tests.program import Addresses, Program, addresses
 from tests.virtual_printer import virtual_printer
 
@@ -28,7 +29,7 @@ class Parts:
         self.common = ["--data", str(self.data), "--instance", "test", *fast_printer(folder)]
         self.stack = stack
         self.programs: list[Program] = []
-        self.broker = self.start("broker", "--mqtt", "127.0.0.1:0")
+        self.broker = self.start("broker", "--mqtt", f"127.0.0.1:{free_port()}")
         self.mqtt = self.where = addresses(self.broker.ready_line())
         self.url = f"mqtt://{self.mqtt.mqtt_host}:{self.mqtt.mqtt_port}"
 
@@ -149,7 +150,7 @@ def test_a_second_agent_of_one_name_is_refused_and_harms_nobody(parts: Parts) ->
     parts.agent()
     until(lambda: _state(where) == "ready")
     second = parts.start("agent", "klippy", "--broker", parts.url)
-    assert second.process.wait(20) == 1
+    assert second.process.wait(PATIENCE) == 1
     assert get(where, "/printer/info")["state"] == "ready"
 
 
@@ -158,7 +159,7 @@ def test_an_agent_without_the_key_is_refused(parts: Parts, tmp_path: Path) -> No
         "agent", "klippy", "--broker", parts.url, "--data", str(tmp_path / "other"), "--instance", "test"
     )
     try:
-        assert stranger.process.wait(20) == 1
+        assert stranger.process.wait(PATIENCE) == 1
     finally:
         stranger.stop()
 
@@ -230,7 +231,7 @@ def test_files_pass_over_mqtt_to_a_file_manager_of_another_process(parts: Parts,
     broker = ["--broker", f"mqtt://{where.mqtt_host}:{where.mqtt_port}"]
     words = [sys.executable, "-m", "bus", "put", str(source), *broker]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as putting:
-        until(lambda: any(path.stat().st_size > 1 << 20 for path in gcodes.glob(".printbus-part-*")))
+        until(lambda: any(path.stat().st_size > 1 << 20 for path in gcodes.glob(".printbus-part-*")), OFTEN)
         manager.process.kill()
         manager.process.wait()
         assert not (gcodes / source.name).exists()

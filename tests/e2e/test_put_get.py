@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 
 from tests.commands import command
-from tests.e2e.test_print import fast_printer, get, until
+from tests.e2e.test_print import OFTEN, fast_printer, get, until
 from tests.file_client import request
+from tests.ports import free_port
 from tests.program import Addresses, Program, addresses, running, up_arguments
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -132,7 +133,8 @@ def test_a_broker_that_is_not_there_is_said_at_once(where: Addresses, tmp_path: 
 def test_a_killed_client_goes_on_where_it_was(where: Addresses, large: Path, tmp_path: Path) -> None:
     gcodes = where.data / "gcodes"
     first = subprocess.Popen(program(where, "put", large))
-    until(grown(gcodes, ".printbus-part-*"))
+    until(grown(gcodes, ".printbus-part-*"), OFTEN)
+    first.send_signal(signal.SIGSTOP)
     assert "on its way already" in failed(where, "put", large)
     first.kill()
     first.wait()
@@ -141,7 +143,7 @@ def test_a_killed_client_goes_on_where_it_was(where: Addresses, large: Path, tmp
     done(where, "put", large)
     assert same(gcodes / large.name, large) and not parts(gcodes, ".printbus-*")
     second = subprocess.Popen(program(where, "get", f"gcodes/{large.name}", tmp_path))
-    until(grown(tmp_path, f".{large.name}.*.part"))
+    until(grown(tmp_path, f".{large.name}.*.part"), OFTEN)
     second.kill()
     second.wait()
     assert grown(tmp_path, f".{large.name}.*.part")()
@@ -151,11 +153,11 @@ def test_a_killed_client_goes_on_where_it_was(where: Addresses, large: Path, tmp
 
 def test_a_killed_server_is_waited_for(tmp_path: Path, large: Path) -> None:
     data = tmp_path / "data"
-    server = Program(*up_arguments(data, "--virtual"))
+    listen = ["--mqtt", f"127.0.0.1:{free_port()}"]
+    server = Program(*up_arguments(data, "--virtual"), *listen)
     where = addresses(server.ready_line())._replace(data=data)
-    listen = ["--mqtt", f"{where.mqtt_host}:{where.mqtt_port}"]
     putting = subprocess.Popen(program(where, "put", large), stdout=subprocess.PIPE, text=True)
-    until(grown(data / "gcodes", ".printbus-part-*"))
+    until(grown(data / "gcodes", ".printbus-part-*"), OFTEN)
     server.stop(signal.SIGKILL)
     (there,) = parts(data / "gcodes", ".printbus-part-*")
     server = Program(*up_arguments(data, "--virtual"), *listen)
@@ -164,7 +166,7 @@ def test_a_killed_server_is_waited_for(tmp_path: Path, large: Path) -> None:
     assert putting.communicate(timeout=PATIENCE)[0] == f"gcodes/{large.name}: {large.stat().st_size} bytes\n"
     assert same(data / "gcodes" / large.name, large)
     getting = subprocess.Popen(program(where, "get", f"gcodes/{large.name}", tmp_path), stdout=subprocess.PIPE)
-    until(grown(tmp_path, f".{large.name}.*.part"))
+    until(grown(tmp_path, f".{large.name}.*.part"), OFTEN)
     server.stop(signal.SIGKILL)
     time.sleep(0.3)
     server = Program(*up_arguments(data, "--virtual"), *listen)

@@ -21,6 +21,7 @@ from websockets.sync.client import connect
 from tests.e2e.test_print import Socket, get, until
 from tests.file_client import download, upload
 from tests.mqtt_wire import WireClient
+from tests.ports import free_port
 from tests.program import Addresses, Program, addresses, running, up_arguments
 
 Json = dict[str, Any]
@@ -36,7 +37,8 @@ BROKEN = {
 
 @pytest.fixture(scope="module")
 def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Program, Addresses]]:
-    with running(tmp_path_factory.mktemp("restarted"), "--virtual") as found:
+    own = "--http", f"127.0.0.1:{free_port()}", "--mqtt", f"127.0.0.1:{free_port()}"
+    with running(tmp_path_factory.mktemp("restarted"), "--virtual", *own) as found:
         yield found
 
 
@@ -218,7 +220,7 @@ def test_a_later_start_refuses_what_is_broken(worked: Path, tmp_path: Path, case
     shutil.copytree(worked, tmp_path, dirs_exist_ok=True)
     (tmp_path / "config" / name).write_text(content)
     refused = [sys.executable, "-m", "bus", *up_arguments(tmp_path, "--virtual")]
-    ended = subprocess.run(refused, capture_output=True, text=True, timeout=10, check=False)
+    ended = subprocess.run(refused, capture_output=True, text=True, timeout=50, check=False)
     assert ended.returncode == (1 if case == "no listener" else 2)
     assert said in ended.stderr
 
@@ -287,6 +289,6 @@ if not has_restarted():
 @pytest.mark.parametrize(("late", "stops"), [("SIGTERM", True), ("SIGINT", True), ("SIGHUP", False)])
 def test_a_stop_that_another_thread_takes_at_the_last_moment_is_not_lost(late: str, stops: bool) -> None:
     command = [sys.executable, "-c", LATE.format(signal=late)]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=50, check=False)
     said, status = ("again\nstopped\n", 0) if stops else ("again\n", 1)
     assert (ended.stdout, ended.returncode) == (said, status), ended.stderr

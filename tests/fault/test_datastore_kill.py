@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 from agents.datastore.storage import Storage
+from tests.e2e.test_print import until
 
 KILLS = 8
 WRITER = """
@@ -29,6 +30,8 @@ def test_a_kill_at_any_moment_keeps_a_whole_file(tmp_path: Path) -> None:
             assert process.stdout is not None
             process.stdout.readline()
             time.sleep(0.003 * life)
+            if life == KILLS - 1:
+                until(lambda: storage.read() is not None)  # it has been written once, however slow the disk is
             process.kill()
         found = storage.read()
         if found is not None:

@@ -18,8 +18,11 @@ from tests.program import Addresses, Program, addresses
 SECONDS = 1.5
 P99_SECONDS = 0.5  # a busy machine delays everybody; benchmarks/flood.py measures
 CONNECTS_PER_SECOND = 1000
+AT_ONCE = 50  # connects
 GROWTH = 16 << 20  # bytes that may stay
 PAUSE = 0.004  # between a bystander's round trips
+ENOUGH = 200  # of them
+PATIENCE = 60.0  # seconds
 LIMITS = "limits: {first_packet_seconds: 2, queued_bytes: 1048576}\n"
 Hostility = Callable[[Addresses], Coroutine[Any, Any, None]]
 OPENED: list[WireClient] = []  # whoever opens sockets leaves them to their fate
@@ -66,9 +69,9 @@ async def one_cut(where: Addresses) -> None:
     await client.drop()
 
 
-async def round_trips(where: Addresses) -> list[float]:
-    """How long each round trip of a bystander took, until it is cancelled."""
-    client, taken = await (await socket_to(where)).login("bystander"), list[float]()
+async def round_trips(where: Addresses, taken: list[float]) -> None:
+    """Notes how long each round trip of a bystander took, until it is cancelled."""
+    client = await (await socket_to(where)).login("bystander")
     await client.subscribe(("bystander", 0))
     with contextlib.suppress(asyncio.CancelledError):
         while True:
@@ -78,7 +81,6 @@ async def round_trips(where: Addresses) -> list[float]:
             taken.append(time.perf_counter() - start)
             await asyncio.sleep(PAUSE)
     await client.disconnect()
-    return taken
 
 
 async def stalled_reader(where: Addresses) -> None:
@@ -93,10 +95,12 @@ async def stalled_reader(where: Addresses) -> None:
 
 
 async def connects(where: Addresses) -> None:
-    """A thousand a second, each with a login."""
+    """A thousand a second, each with a login; where that is too much for the machine, as many as it can."""
     count, began = 0, time.perf_counter()
     while True:
-        while count < (time.perf_counter() - began) * CONNECTS_PER_SECOND:
+        due = int((time.perf_counter() - began) * CONNECTS_PER_SECOND)
+        count = max(count, due - AT_ONCE)  # what was missed is not made up for, which would leave no time to others
+        while count < due:
             client = await socket_to(where)
             client.send(connect("one of many") + packet(0xE0))
             client.writer.close()
@@ -134,14 +138,18 @@ async def one_byte_a_second(where: Addresses) -> None:
 
 
 async def besieged(where: Addresses, hostility: Hostility) -> list[float]:
-    bystander = asyncio.create_task(round_trips(where), name="bystander")
+    taken: list[float] = []
+    bystander = asyncio.create_task(round_trips(where, taken), name="bystander")
     enemy = asyncio.create_task(hostility(where), name="enemy")
     await asyncio.sleep(SECONDS)
+    async with asyncio.timeout(PATIENCE):
+        while len(taken) < ENOUGH and not bystander.done():  # noqa: ASYNC110 - the rest of the machine may be slow
+            await asyncio.sleep(PAUSE)
     assert not enemy.done()
     enemy.cancel()
     await asyncio.gather(enemy, return_exceptions=True)
     bystander.cancel()
-    taken = await bystander
+    await bystander
     while OPENED:
         OPENED.pop().writer.transport.abort()
     await asyncio.sleep(0)  # for the sockets to be closed
@@ -159,9 +167,8 @@ def test_others_are_answered_in_time_and_nothing_stays(
     process, where = program
     memory, files = resident(process), open_files(process)
     taken = sorted(asyncio.run(besieged(where, hostility)))
-    assert len(taken) > 50
     assert taken[int(len(taken) * 0.99)] < P99_SECONDS
-    end = time.monotonic() + 5
+    end = time.monotonic() + PATIENCE
     while (open_files(process) - files or resident(process) > memory + GROWTH) and time.monotonic() < end:
         time.sleep(0.05)
     assert not open_files(process) - files

@@ -204,10 +204,12 @@ def test_an_emergency_stop_reaches_even_a_klipper_that_has_not_answered_yet(tmp_
 
 
 def test_a_klipper_that_falls_silent_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(agent, "SILENCE", 0.2)
+    monkeypatch.setattr(agent, "SILENCE", 1.0)
 
     async def body(here: Scene) -> None:
-        await asyncio.sleep(0.5)  # silent, but it answers when asked
+        await here.wire.asked(len(here.wire.requests) + 1)  # silent, but it answers when asked
+        await asyncio.sleep(1.0)
+        assert here.wire.methods()[len(START_UP) :]
         assert here.bus.retained[STATE_TOPIC]["state"] == "ready"
         here.wire.script = dict.fromkeys(PARAMS, never)
         call = here.call(printer.GCODE_SCRIPT)

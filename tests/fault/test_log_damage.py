@@ -28,7 +28,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-@pytest.mark.timeout(900 if CAMPAIGN else 60)
+@pytest.mark.timeout(900 if CAMPAIGN else 300)
 @pytest.mark.parametrize("kind", DAMAGES)
 def test_damage_leaves_a_verified_prefix_and_a_report(kind: str, template: Path, tmp_path: Path) -> None:
     arguments = ["damage_trials", str(template), str(tmp_path), kind, "0", str(TRIALS)]

@@ -8,14 +8,14 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import httpx
 import pytest
 
 from bus.client import BUSY_PATIENCE
 from bus.outbox import MESSAGES
 from tests.bus_rig import Client
 from tests.conftest import Run
-from tests.foreign_brokers import INSTALLED, Far, Foreign, far, foreign
+from tests.e2e.test_print import get
+from tests.foreign_brokers import INSTALLED, PATIENCE, Far, Foreign, far, foreign
 from tests.program import Program, addresses, up_arguments
 from tests.uplink_rig import Joined, joined, settings_for
 from tests.wire_proxy import Proxy, proxy
@@ -42,9 +42,6 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Foreign]:
 async def behind(broker: Foreign, *, opened: bool = True, qos: int = 0) -> AsyncIterator[tuple[Joined, Proxy, Far]]:
     """An instance whose uplink goes through a proxy, and a client of the broker that does not."""
     async with proxy(broker.port, opened=opened) as wire:
-        if not opened:
-            await wire.open()
-            await wire.close()
         settings = settings_for(broker, url=f"mqtt://127.0.0.1:{wire.port}", qos=qos)
         async with joined(settings, wait=opened) as here, far(broker, STATE, STATUS, RESPONSE, "test/event/#") as there:
             yield here, wire, there
@@ -59,9 +56,17 @@ async def works(here: Joined, there: Far, value: int) -> None:
     assert (await there.ask(REQUEST, RESPONSE, "lab.who", value))["result"]["client"] == "desk"
 
 
+async def complaint(here: Joined, words: str) -> str:
+    """What is said of the uplink, once these words are in it."""
+    async with asyncio.timeout(PATIENCE):
+        while words not in (text := here.warnings.get("uplink yard", "")):  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    return text
+
+
 async def local_works(client: Client) -> None:
     """A local client is answered at once."""
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(BACK):
         assert (await client.ask("lab.who"))["result"]["client"] == client.name
 
 
@@ -127,7 +132,7 @@ def test_a_peer_may_come_late(broker: Foreign, run: Run[None]) -> None:
             here.state("state/klippy/server", 1)
             await asyncio.sleep(2)
             await local_works(client)
-            assert "has no connection" in here.warnings["uplink yard"]
+            await complaint(here, "has no connection")
             await wire.open()
             await here.is_up(BACK + SLACK)
             assert not here.warnings
@@ -208,9 +213,7 @@ def test_a_late_will_of_an_earlier_link_is_corrected(broker: Foreign, run: Run[N
 def test_a_peer_that_refuses_us_is_asked_again(tmp_path: Path, run: Run[None]) -> None:
     async def scenario(peer: Foreign) -> None:
         async with joined(settings_for(peer), wait=False) as here:
-            async with asyncio.timeout(10):
-                while "Not authorized" not in here.warnings.get("uplink yard", ""):  # noqa: ASYNC110
-                    await asyncio.sleep(0.02)
+            await complaint(here, "Not authorized")
             await asyncio.to_thread(peer.stop)
             await asyncio.to_thread(peer.start)
             await here.is_up(BACK + SLACK)
@@ -234,8 +237,8 @@ def test_a_broken_secret_or_certificate_is_said_and_looked_at_again(
     async def scenario() -> None:
         settings = settings_for(broker, user=SOMEONE[0], password={"file": secret})
         async with joined(settings, wait=False) as here:
-            await asyncio.sleep(0.3)
-            assert "cannot be used" in here.warnings["uplink yard"] and "password" in here.warnings["uplink yard"]
+            text = await complaint(here, "cannot be used")
+            assert "password" in text
             await local_works(here.rig.client("here"))
             secret.write_text(f"{SOMEONE[1]}\n")
             await here.is_up()
@@ -253,13 +256,13 @@ def test_the_whole_program_goes_on_with_dead_uplinks_says_so_and_ends_in_time(tm
     program = Program(*up_arguments(tmp_path, "--klippy", str(tmp_path / "none.sock")))
     try:
         where = addresses(program.ready_line())
-        end = time.monotonic() + 10
-        while len(warnings := httpx.get(f"{where.http}/server/info").json()["result"]["warnings"]) < 2:
+        end = time.monotonic() + PATIENCE
+        while len(warnings := get(where, "/server/info")["warnings"]) < 2:
             assert time.monotonic() < end, warnings
             time.sleep(0.1)
         assert all("has no connection" in each for each in warnings)
         program.process.send_signal(signal.SIGTERM)
-        assert program.process.wait(5) == 0
+        assert program.process.wait(PATIENCE) == 0
     except subprocess.TimeoutExpired:
         raise AssertionError("".join(program.errors)) from None
     finally:

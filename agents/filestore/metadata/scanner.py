@@ -127,7 +127,7 @@ class Scanner:
         try:
             worker = await self._ready()
             worker.send(job)
-            while "progress" in (reply := await asyncio.wait_for(worker.receive(), self._limits.timeout)):
+            while "progress" in (reply := await self._reply(worker)):
                 if progress is not None:
                     progress(reply["progress"])
         except TimeoutError:
@@ -140,6 +140,10 @@ class Scanner:
         if "error" in reply:
             raise getattr(errors, reply["error"])(reply["text"])
         return reply
+
+    async def _reply(self, worker: "_Worker") -> dict[str, Any]:
+        async with asyncio.timeout(self._limits.timeout):
+            return await worker.receive()
 
     async def _ready(self) -> "_Worker":
         if self._idle is not None:

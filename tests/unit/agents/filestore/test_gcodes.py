@@ -7,6 +7,7 @@ import signal
 import zipfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,7 @@ from tests.agent_bus import ALICE, RecordingBus
 from tests.conftest import Run
 from tests.mqtt_files import gather
 from tests.unit.agents.filestore.metadata.pictures import picture
-from tests.unit.agents.filestore.metadata.test_scanner import until, workers
+from tests.unit.agents.filestore.metadata.test_scanner import KEEN, PATIENCE, until, workers
 
 GCODE = b";Generated with Cura_SteamEngine 5.8.0\nG28\n"
 
@@ -97,8 +98,8 @@ class Place:
 
 
 @asynccontextmanager
-async def serving(folder: Path, timeout: float = 20.0) -> AsyncIterator[Place]:
-    place = Place(folder, Limits(timeout=timeout))
+async def serving(folder: Path, timeout: float = PATIENCE) -> AsyncIterator[Place]:
+    place = Place(folder, replace(KEEN, timeout=timeout))
     try:
         await place.library.open("gcodes", folder, writable=True)
         async with place.scanner:
@@ -166,19 +167,22 @@ def test_a_file_whose_scan_lost_its_worker_is_tried_again(tmp_path: Path, run: R
     run(scenario())
 
 
-@pytest.mark.parametrize(("fate", "error"), [(signal.SIGKILL, Unavailable), (signal.SIGSTOP, Internal)])
+@pytest.mark.parametrize(
+    ("fate", "timeout", "error"), [(signal.SIGKILL, PATIENCE, Unavailable), (signal.SIGSTOP, 0.5, Internal)]
+)
 def test_an_archive_that_is_not_unpacked_is_refused(
-    tmp_path: Path, run: Run[None], fate: signal.Signals, error: type[BusError]
+    tmp_path: Path, run: Run[None], fate: signal.Signals, timeout: float, error: type[BusError]
 ) -> None:
     async def scenario() -> None:
-        async with serving(tmp_path, timeout=1.0) as place:
+        async with serving(tmp_path, timeout=timeout) as place:
             worker = await place.stopped()
             uploading = asyncio.create_task(place.upload("part.ufp", ufp()), name="upload")
-            await asyncio.sleep(0.1)
+            await until(lambda: place.scanner._waiting)
             os.kill(worker, fate)
             with pytest.raises(error, match="could not be unpacked"):
                 await uploading
             assert not place.names()
+            place.scanner._limits = KEEN  # another worker may take its time to start
             assert (await place.upload("part.ufp", ufp())).slicer == "Cura"
 
     run(scenario())

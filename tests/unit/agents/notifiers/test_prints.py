@@ -20,7 +20,7 @@ def tell(bus: RecordingBus, kind: str, **data: Any) -> None:
 
 async def occasions(prints: Prints, count: int) -> list[tuple[str, list[dict[str, Any]]]]:
     found: list[tuple[str, list[dict[str, Any]]]] = []
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         async for event, occasion in prints.occasions():
             assert event == occasion.event
             found.append((event, list(occasion.args)))
