@@ -152,9 +152,7 @@ def test_lies_about_size_and_content_leave_nothing(where: Addresses, run: Run[No
         assert json.loads((await client.hear("failed")).payload)["code"] == 400
         assert await refused(client.commit(opened, "lie.gcode", len(content))) == 400
         opened = await client.ask("files.upload.open", filename="lie.gcode", chunk=1024)
-        await client.wire.publish(
-            opened["data"], (0).to_bytes(8) + bytes(opened["end"] + 1)
-        )  # at once
+        await client.wire.publish(opened["data"], (0).to_bytes(8) + bytes(opened["end"] + 1))  # at once
         assert json.loads((await client.hear("failed")).payload)["code"] == 400
         await client.ask("files.upload.abort", id=opened["id"])
         for wrong, code in (({"size": 1 << 50}, 413), ({"checksum": "abc"}, 400), ({"root": "logs"}, 400)):
