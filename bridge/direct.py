@@ -19,17 +19,28 @@ def answering(kind: type[asyncio.Protocol]) -> type[asyncio.Protocol]:
     if not hasattr(kind, "_start_asgi_task"):  # the one in Python, for where httptools is missing
         return kind
     base = kind
+    waiting: set[Any] = set()  # requests that are nothing but a call, of all connections
 
     class Answering(base):  # type: ignore[misc, valid-type]
         """As its base."""
 
         def _start_asgi_task(self, cycle: Any, app: Any) -> None:
-            if app.direct(cycle.scope, partial(self._answer, cycle)):
+            waiting.add(cycle)
+            if app.direct(cycle.scope, partial(self._take, cycle)):
                 return
+            waiting.remove(cycle)
             cycle.scope["extensions"] = {WHOLE: partial(_when_read, cycle)}
             super()._start_asgi_task(cycle, app)
 
+        def _take(self, cycle: Any, *answer: Any) -> None:
+            """Writes an answer, along with others: the first one wakes up a client that waits, which takes long."""
+            if len(waiting) > 1:
+                self.loop.call_soon(self._answer, cycle, *answer)
+            else:
+                self._answer(cycle, *answer)
+
         def _answer(self, cycle: Any, status: int, lines: bytes, body: bytes) -> None:
+            waiting.remove(cycle)
             if cycle.flow.write_paused:  # its client does not read: something has to wait for that
                 super()._start_asgi_task(cycle, lambda *_: _when_read(cycle, status, lines, body))
             else:
