@@ -27,7 +27,7 @@ FORWARDED = [
     for row in METHODS.values()
     if row.owner == "klippy"
     and "objects" not in row.name
-    and row not in (printer.RESTART, printer.FIRMWARE_RESTART, printer.ENDPOINT, klippy.TUNNEL_OPEN)
+    and row not in (printer.RESTART, printer.FIRMWARE_RESTART, printer.ENDPOINT, klippy.LOADED_FILE, klippy.TUNNEL_OPEN)
 ]
 
 
