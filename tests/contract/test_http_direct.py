@@ -162,10 +162,26 @@ def test_what_waits_when_the_server_stops_is_answered(run: Run[None]) -> None:
     async def main() -> None:
         async with running() as behind:
             behind.router.held = True
-            async with stream(behind.port, PLAIN) as reader:
-                await until(lambda: bool(behind.router._waiting))
+            async with stream(behind.port, PLAIN) as one, stream(behind.port, PLAIN) as other:
+                await until(lambda: len(behind.router._waiting) == 2)
                 await behind.bridge.stop()
-                assert (await asyncio.wait_for(reader.readline(), 20)).startswith(b"HTTP/1.1 503")
+                for reader in (one, other):
+                    assert (await asyncio.wait_for(reader.readline(), 5)).startswith(b"HTTP/1.1 503")
+
+    run(main())
+
+
+def test_answers_of_one_turn_all_arrive(run: Run[None]) -> None:
+    async def main() -> None:
+        async with client() as (http, behind):
+            behind.router.held = True
+            asked = [asyncio.create_task(http.get("/server/info")) for _ in range(20)]
+            await until(lambda: len(behind.router._waiting) == len(asked))
+            asked[0].cancel()
+            behind.router.release()
+            await asyncio.wait(asked)
+            assert [each.result().json() for each in asked[1:]] == [{"result": INFO}] * (len(asked) - 1)
+            assert (await http.get("/server/info")).json() == {"result": INFO}
 
     run(main())
 
