@@ -51,7 +51,7 @@ async def respond(
 ) -> None:
     """Sends a whole answer; at once where the server has offered that in the request's `scope`."""
     headers = headers_of(body, *extra, kind=kind)
-    write = scope["extensions"].get(WHOLE) if scope and "extensions" in scope else None
+    write = (scope or {}).get("extensions", {}).get(WHOLE)
     if write is not None:
         await write(status, lines_of(headers), body)
     else:

@@ -377,7 +377,6 @@ class FileStore(Agent):
             await incoming.complete(params.size)
             await self._disk.run(incoming.upload.finish, params.checksum or incoming.asked.checksum)
             await self._disk.run(prepare_folder, folder, target)
-            await self._library.require_replaceable(target)  # before it is read, for nothing and beside a print
             async with self._prepared(incoming.upload, named) as reading:
                 change = self._library.place(incoming.upload, target, reading)
                 answer = await self._answer(call, change) | {"action": "create_file"}  # as Moonraker has it

@@ -140,10 +140,11 @@ class Gcodes:
     async def prepared(self, upload: Upload, named: Location, *, objects: bool) -> AsyncIterator[Reading]:
         """Reads what is being uploaded, and rewrites it where that is wanted; what was read lasts as long as the block.
 
-        Raises Unprocessable for an archive without gcode; for one that cannot be unpacked now OutOfSpace, Unavailable
-        or Internal.
+        Raises Forbidden where the loaded file is there, and Unprocessable for an archive without gcode; for one that
+        cannot be unpacked now OutOfSpace, Unavailable or Internal.
         """
         target = final(named)
+        await self._library.require_replaceable(target)  # else it is read beside a print, and for nothing
         folder = await self._disk.run(_folder, target)
         async with self._reading(target, folder, archive=named != target) as reading:
             await self._prepare(reading, upload, named, objects=objects)
