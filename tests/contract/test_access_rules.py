@@ -194,7 +194,7 @@ class Play:
 
     async def settle(self) -> None:
         """Until everything has come; what is retained comes a millisecond's worth at a time."""
-        while self.exchange._replays._waiting:  # noqa: ASYNC110
+        while self.exchange._replays._waiting:  # noqa: ASYNC110 - nothing tells of it
             await asyncio.sleep(0)
         await asyncio.sleep(0)
 

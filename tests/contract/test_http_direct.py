@@ -166,7 +166,7 @@ def test_what_waits_when_the_server_stops_is_answered(run: Run[None]) -> None:
                 await until(lambda: len(behind.router._waiting) == 2)
                 await behind.bridge.stop()
                 for reader in (one, other):
-                    assert (await asyncio.wait_for(reader.readline(), 5)).startswith(b"HTTP/1.1 503")
+                    assert (await asyncio.wait_for(reader.readline(), 20)).startswith(b"HTTP/1.1 503")
 
     run(main())
 
@@ -194,7 +194,7 @@ def test_answers_of_one_turn_all_arrive(run: Run[None]) -> None:
 def test_a_connection_that_is_not_to_be_kept_ends_behind_its_answer(run: Run[None], request_bytes: bytes) -> None:
     async def main() -> None:
         async with running() as behind, stream(behind.port, request_bytes) as reader:
-            head, _, body = (await asyncio.wait_for(reader.read(-1), 5)).partition(b"\r\n\r\n")
+            head, _, body = (await asyncio.wait_for(reader.read(-1), 20)).partition(b"\r\n\r\n")
             status, *headers = head.split(b"\r\n")
             assert status == b"HTTP/1.1 200 OK"
             assert b"connection: close" in headers and f"content-length: {len(body)}".encode() in headers

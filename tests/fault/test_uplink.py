@@ -59,7 +59,7 @@ async def works(here: Joined, there: Far, value: int) -> None:
 async def complaint(here: Joined, words: str) -> str:
     """What is said of the uplink, once these words are in it."""
     async with asyncio.timeout(PATIENCE):
-        while words not in (text := here.warnings.get("uplink yard", "")):  # noqa: ASYNC110
+        while words not in (text := here.warnings.get("uplink yard", "")):  # noqa: ASYNC110 - nothing tells of it
             await asyncio.sleep(0.02)
     return text
 
